@@ -1,0 +1,57 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url))
+
+/** `millrace` and `millrace/name`, for tests and for the entries that import each other, from one place. */
+const fromSource = {
+  alias: [
+    { find: /^millrace$/, replacement: path('src/index.ts') },
+    { find: /^millrace\/([^/]+)$/, replacement: path('src/$1/index.ts') },
+  ],
+}
+const fromDist = {
+  alias: [
+    { find: /^millrace$/, replacement: path('dist/index.js') },
+    { find: /^millrace\/([^/]+)$/, replacement: path('dist/$1.js') },
+  ],
+}
+
+/** Tests that know only the public API, and so run against the sources and against what is published. */
+const publicTests = ['test/{laws,field-reports,behaviour,types}/**/*.test.{ts,tsx}']
+
+/** One file at a time, after the projects of the earlier groups. */
+const alone = (groupOrder: number) => ({ maxWorkers: 1, sequence: { groupOrder } })
+
+export default defineConfig({
+  test: {
+    testTimeout: 15_000,
+    hookTimeout: 30_000,
+    retry: 0,
+    projects: [
+      {
+        extends: true,
+        resolve: fromSource,
+        test: { name: 'unit', include: ['test/unit/**/*.test.{ts,tsx}', 'test/*.test.ts'] },
+      },
+      { extends: true, resolve: fromSource, test: { name: 'public', include: publicTests } },
+      { extends: true, resolve: fromDist, test: { name: 'dist', include: publicTests } },
+      {
+        extends: true,
+        resolve: fromSource,
+        test: { name: 'browser', include: ['test/browser/**/*.test.ts'], ...alone(1) },
+      },
+      {
+        extends: true,
+        resolve: fromSource,
+        test: {
+          name: 'soak',
+          include: ['test/soak/**/*.test.ts'],
+          testTimeout: 30 * 60_000,
+          execArgv: ['--expose-gc'],
+          ...alone(2),
+        },
+      },
+    ],
+  },
+})
