@@ -1,0 +1,98 @@
+import { type BreakerState, closedBreaker } from './breaker'
+import { createRunawayGuard, type RunawayGuard } from './runaway-guard'
+import { createSlots, type Slots } from './slots'
+import { createTokenBucket, type TokenBucket } from './token-bucket'
+
+/** All that is known of one endpoint. */
+export interface Endpoint {
+  readonly name: string
+  readonly guard: RunawayGuard
+  readonly bucket: TokenBucket
+  readonly slots: Slots
+  breaker: BreakerState
+  /** What the sources of this endpoint need by themselves, as requests per minute. */
+  readonly claims: Set<() => number>
+  /** The last answers and failures, streams apart, oldest first. */
+  readonly recent: { readonly duration: number; readonly failed: boolean }[]
+  /** When requests of the last minute were sent, oldest first. */
+  readonly sentAt: number[]
+}
+
+export interface EndpointFigures {
+  readonly lastMinute: number
+  /** ms. */
+  readonly p50: number
+  readonly p95: number
+  /** 0..1 of the last 100. */
+  readonly errorRate: number
+}
+
+/** How many endpoints are remembered; the least recently used go first. */
+const MOST_ENDPOINTS = 500
+const MOST_RECENT = 100
+const MOST_SENT = 1_000
+
+export interface Endpoints {
+  of(name: string): Endpoint
+  all(): Iterable<Endpoint>
+}
+
+export function createEndpoints(): Endpoints {
+  const known = new Map<string, Endpoint>()
+
+  function evict(): void {
+    for (const [name, { slots, claims }] of known) {
+      if (known.size <= MOST_ENDPOINTS) return
+      if (slots.inFlight + slots.queued + claims.size === 0) known.delete(name)
+    }
+  }
+
+  return {
+    all: () => known.values(),
+    of(name) {
+      let endpoint = known.get(name)
+      if (endpoint) known.delete(name)
+      else
+        endpoint = {
+          name,
+          guard: createRunawayGuard(),
+          bucket: createTokenBucket(),
+          slots: createSlots(),
+          breaker: closedBreaker,
+          claims: new Set(),
+          recent: [],
+          sentAt: [],
+        }
+      known.set(name, endpoint)
+      if (known.size > MOST_ENDPOINTS) evict()
+      return endpoint
+    },
+  }
+}
+
+export function recordSent({ sentAt }: Endpoint, at: number): void {
+  sentAt.push(at)
+  while (sentAt.length > MOST_SENT || at - (sentAt[0] as number) > 60_000) sentAt.shift()
+}
+
+export function recordOutcome({ recent }: Endpoint, duration: number, failed: boolean): void {
+  recent.push({ duration, failed })
+  if (recent.length > MOST_RECENT) recent.shift()
+}
+
+/** Failures among the last 100 requests, as a share of 100: a first failure is not yet a rate. */
+export function failuresPer100({ recent }: Endpoint): number {
+  return recent.filter(({ failed }) => failed).length / MOST_RECENT
+}
+
+/** One endpoint's figures, as `client.stats()` shows them. */
+export function figuresOf({ recent, sentAt }: Endpoint, now: number): EndpointFigures {
+  const durations = recent.map(({ duration }) => duration).sort((a, b) => a - b)
+  const percentile = (share: number) => durations[Math.min(durations.length - 1, Math.floor(durations.length * share))] ?? 0
+  return {
+    lastMinute: sentAt.filter((at) => now - at < 60_000).length,
+    p50: percentile(0.5),
+    p95: percentile(0.95),
+    errorRate: recent.length && recent.filter(({ failed }) => failed).length / recent.length,
+  }
+}

@@ -1,0 +1,24 @@
+/** How much may be asked of a server. `Infinity` switches one off. */
+export interface Limits {
+  /** Background requests (polls, reconnects, resyncs, `refresh`, retries) per endpoint and minute. @defaultValue 20 (600 in test) */
+  backgroundPerMinute: number
+  /** How many background requests may come at once, within that budget. @defaultValue 5 */
+  burst: number
+  /** Foreground requests that reach the network per endpoint in 10 s; beyond it they are refused for 10 s. @defaultValue 100 */
+  fetchesPer10s: number
+  /** Requests in flight at once per endpoint. @defaultValue 6 */
+  concurrency: number
+  /** Requests that may wait for their turn per endpoint. @defaultValue 100 */
+  queue: number
+  /** Streams per origin: browsers allow six connections for everything. @defaultValue 4 */
+  streams: number
+}
+
+export const defaultLimits: Limits = {
+  backgroundPerMinute: 20,
+  burst: 5,
+  fetchesPer10s: 100,
+  concurrency: 6,
+  queue: 100,
+  streams: 4,
+}

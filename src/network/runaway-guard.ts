@@ -1,0 +1,43 @@
+/**
+ * Counts the foreground requests to an endpoint and closes for a while when there are too many: no application needs
+ * 100 fetches of one endpoint in 10 s, every loop does.
+ */
+export interface RunawayGuard {
+  /** Admits one request, or tells until when (ms since the epoch) none is admitted, and who asked most. */
+  admit(limit: number, now: number, who: string): { readonly until: number; readonly who: string } | undefined
+  /** Until when it is closed; in the past if it is open. */
+  readonly closedUntil: number
+}
+
+export const GUARD_WINDOW = 10_000
+
+export function createRunawayGuard(): RunawayGuard {
+  let admitted: { at: number; who: string }[] = []
+  let closedUntil = 0
+  let culprit = ''
+  return {
+    get closedUntil() {
+      return closedUntil
+    },
+    admit(limit, now, who) {
+      if (now < closedUntil) return { until: closedUntil, who: culprit }
+      if (admitted.length >= limit) {
+        admitted = admitted.filter(({ at }) => now - at < GUARD_WINDOW)
+        if (admitted.length >= limit) {
+          culprit = mostFrequent([...admitted.map((request) => request.who), who])
+          closedUntil = now + GUARD_WINDOW
+          admitted = []
+          return { until: closedUntil, who: culprit }
+        }
+      }
+      if (limit !== Infinity) admitted.push({ at: now, who })
+      return undefined
+    },
+  }
+}
+
+function mostFrequent(names: readonly string[]): string {
+  const counts = new Map<string, number>()
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1)
+  return [...counts].reduce((most, entry) => (entry[1] > most[1] ? entry : most), ['', 0])[0]
+}

@@ -1,0 +1,27 @@
+/**
+ * A budget as a token bucket: `burst` at once, `perMinute` in the long run. Taking never fails, it says how long to
+ * wait: tokens are promised in the order in which they were asked for.
+ */
+export interface TokenBucket {
+  /** ms to wait for the token that was taken. */
+  take(perMinute: number, burst: number, now: number): number
+  /** Gives back a token whose wait was broken off. */
+  giveBack(): void
+}
+
+export function createTokenBucket(): TokenBucket {
+  let spent = 0
+  let countedAt = 0
+  return {
+    take(perMinute, burst, now) {
+      if (perMinute === Infinity || burst === Infinity) return 0
+      const perMs = perMinute / 60_000
+      spent = Math.max(0, spent - Math.max(0, now - countedAt) * perMs) + 1
+      countedAt = now
+      return Math.max(0, Math.ceil((spent - Math.max(burst, 1)) / perMs))
+    },
+    giveBack() {
+      spent = Math.max(0, spent - 1)
+    },
+  }
+}

@@ -1,0 +1,52 @@
+import type { Clock } from './clock'
+
+/** What an {@link Alert} is about. */
+export type AlertCode =
+  | 'request-rate'
+  | 'runaway'
+  | 'error-rate'
+  | 'breaker-open'
+  | 'breaker-closed'
+  | 'rejected'
+  | 'overflow'
+  | 'gap'
+  | 'invalid-event'
+  | 'stream-limit'
+  | 'memory'
+  | 'pressure'
+  | 'duplicate-client'
+  | 'tab-protocol'
+
+/** Something that the developer or the operator should look at; the data goes on being served as well as it can be. */
+export interface Alert {
+  readonly code: AlertCode
+  /** What happened and what to do; no header, body, query string or credential. */
+  readonly message: string
+  /** Method, origin and path, without a query. */
+  readonly endpoint?: string
+  /** The channel's key. */
+  readonly channel?: string
+  /** The label of whoever caused it. */
+  readonly subscriber?: string
+  /** What was measured, against `limit`. */
+  readonly value?: number
+  readonly limit?: number
+}
+
+/** How many pairs of code and endpoint are remembered at most. */
+const MOST_REMEMBERED = 500
+
+/** Tells each alert at most once per `every()` ms and endpoint. */
+export function createAlerts(clock: Clock, every: () => number, tell: (alert: Alert) => void): (alert: Alert) => void {
+  const toldAt = new Map<string, number>()
+  return (alert) => {
+    const key = `${alert.code} ${alert.endpoint ?? alert.channel ?? ''}`
+    const now = clock.now()
+    const last = toldAt.get(key)
+    if (last !== undefined && now - last < every()) return
+    toldAt.delete(key)
+    toldAt.set(key, now)
+    if (toldAt.size > MOST_REMEMBERED) toldAt.delete(toldAt.keys().next().value as string)
+    tell(alert)
+  }
+}

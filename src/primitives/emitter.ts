@@ -1,0 +1,36 @@
+import { reportException } from './errors'
+
+/** A fan-out by event name. One listener that throws is reported and starves nobody. */
+export interface Emitter<Events> {
+  on<K extends keyof Events>(type: K, listener: (event: Events[K]) => void): () => void
+  /** `make` runs only if somebody listens. */
+  emit<K extends keyof Events>(type: K, make: () => Events[K]): void
+  clear(): void
+}
+
+export function createEmitter<Events>(): Emitter<Events> {
+  const listeners = new Map<keyof Events, Set<(event: never) => void>>()
+  return {
+    on(type, listener) {
+      const own = (event: Parameters<typeof listener>[0]) => listener(event)
+      const set = listeners.get(type) ?? new Set()
+      listeners.set(type, set.add(own))
+      return () => {
+        set.delete(own)
+      }
+    },
+    emit(type, make) {
+      const set = listeners.get(type)
+      if (!set?.size) return
+      const event = make()
+      for (const listener of [...set]) {
+        try {
+          listener(event as never)
+        } catch (error) {
+          reportException(error)
+        }
+      }
+    },
+    clear: () => listeners.clear(),
+  }
+}

@@ -1,0 +1,90 @@
+/** What went wrong, as one word to switch on. */
+export type MillraceErrorCode =
+  | 'http'
+  | 'content-type'
+  | 'network'
+  | 'timeout'
+  | 'idle'
+  | 'too-large'
+  | 'invalid-event'
+  | 'invalid-body'
+  | 'unauthorized'
+  | 'breaker-open'
+  | 'runaway'
+  | 'queue-full'
+  | 'disabled'
+  | 'rejected'
+  | 'overflow'
+  | 'gap'
+  | 'aborted'
+  | 'closed'
+  | 'config'
+
+/** What a {@link MillraceError} may know besides its code and message. */
+export interface MillraceErrorDetails {
+  retryable?: boolean
+  status?: number | undefined
+  endpoint?: string | undefined
+  retryAfter?: number | undefined
+  cause?: unknown
+}
+
+const brand = Symbol.for('millrace.error')
+
+/**
+ * The one error class. The message names the endpoint, what was expected, what came and what to do; it never holds a
+ * header, a body, a query string or a credential.
+ *
+ * @example
+ * ```ts
+ * import { getClient, isMillraceError } from 'millrace'
+ *
+ * try {
+ *   await getClient().json('/api/users')
+ * } catch (error) {
+ *   if (isMillraceError(error) && error.code === 'http') console.log(error.status)
+ * }
+ * ```
+ */
+export class MillraceError extends Error {
+  /** What went wrong. */
+  readonly code: MillraceErrorCode
+  /** Whether the same request may succeed later. */
+  readonly retryable: boolean
+  /** The HTTP status, where an answer came. */
+  readonly status: number | undefined
+  /** Method, origin and path of the request, without its query. */
+  readonly endpoint: string | undefined
+  /** ms that must pass before it makes sense to ask again, where that is known. */
+  readonly retryAfter: number | undefined
+
+  constructor(code: MillraceErrorCode, message: string, details: MillraceErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.name = 'MillraceError'
+    this.code = code
+    this.retryable = details.retryable ?? false
+    this.status = details.status
+    this.endpoint = details.endpoint
+    this.retryAfter = details.retryAfter
+    Object.defineProperty(this, brand, { value: true })
+  }
+}
+
+/** Whether a value is a {@link MillraceError}, of this copy of the bundle or of another one in the page. */
+export function isMillraceError(value: unknown): value is MillraceError {
+  return typeof value === 'object' && value !== null && (value as { [brand]?: boolean })[brand] === true
+}
+
+/** A mistake in the caller's own code: says what was expected and what came. */
+export function configError(expected: string, got: string): MillraceError {
+  return new MillraceError('config', `Expected ${expected}, got ${got}.`)
+}
+
+/** Tells the platform of an exception in a listener, as it tells of any that nobody caught; never throws itself. */
+export function reportException(error: unknown): void {
+  if (typeof reportError === 'function') reportError(error)
+  else
+    queueMicrotask(() => {
+      throw error
+    })
+}

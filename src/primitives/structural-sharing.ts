@@ -1,0 +1,35 @@
+/**
+ * `next`, with every part that equals its counterpart in `previous` replaced by that counterpart, so that equal data
+ * keeps its reference and what renders by reference does not render. Takes JSON: anything else counts as one value.
+ */
+export function shareStructure<T>(previous: unknown, next: T): T {
+  return share(previous, next, 0) as T
+}
+
+/** Deeper than this the new value is taken as it came: a hostile body must not overflow the stack. */
+const DEEPEST = 500
+
+function share(previous: unknown, next: unknown, depth: number): unknown {
+  if (Object.is(previous, next)) return previous
+  if (depth > DEEPEST || !isObject(previous) || !isObject(next)) return next
+  const list = Array.isArray(next)
+  if (list !== Array.isArray(previous)) return next
+  const keys = Object.keys(next)
+  let equal = Object.keys(previous).length === keys.length
+  const copy: Record<string, unknown> = list ? ([] as never) : {}
+  for (const key of keys) {
+    // A body may name `__proto__`: an assignment would set a prototype.
+    if (key === '__proto__') return next
+    const known = Object.hasOwn(previous, key)
+    const value = known ? share(previous[key], next[key], depth + 1) : next[key]
+    if (!known || !Object.is(value, previous[key])) equal = false
+    copy[key] = value
+  }
+  return equal ? previous : copy
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return Array.isArray(value) || prototype === null || Object.getPrototypeOf(prototype) === null
+}

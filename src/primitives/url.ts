@@ -1,0 +1,22 @@
+import { configError } from './errors'
+
+/** What relative URLs are relative to: the given base, else the document (or the worker's script). */
+export function resolveUrl(url: string | URL, base?: string | URL): URL {
+  try {
+    return new URL(url, base === undefined ? pageUrl() : new URL(base, pageUrl()))
+  } catch {
+    throw configError('an absolute URL, or a relative one and `baseUrl`', 'one that cannot be resolved')
+  }
+}
+
+function pageUrl(): string | undefined {
+  return typeof document === 'undefined' ? globalThis.location?.href : document.baseURI
+}
+
+/**
+ * The endpoint of a request: method, origin and path, without its query, fragment and user info. It is the unit of
+ * breakers, budgets and concurrency, and all of a request that an error, an alert or a statistic may show.
+ */
+export function endpointOf(method: string, { origin, pathname, protocol }: URL): string {
+  return `${method} ${origin === 'null' ? protocol : origin}${pathname}`
+}
