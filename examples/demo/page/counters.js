@@ -1,0 +1,22 @@
+import { server } from './channels.js'
+
+/** What the server has counted itself, told to whoever shows a part of it. */
+export function createCounters(client) {
+  const listeners = []
+  client.subscribe(server, { state: ({ data }) => data && tell(data) }, { label: 'server counters' })
+  client.on('switch', ({ enabled }) => {
+    // With the SDK off nothing polls. That all connections are gone is worth a look, so: two, by plain fetch.
+    if (!enabled) for (const ms of [200, 1_000]) setTimeout(look, ms)
+  })
+
+  return { onCount: (listener) => void listeners.push(listener), tell }
+
+  function tell(counted) {
+    for (const listener of listeners) listener(counted)
+  }
+
+  async function look() {
+    const answer = await fetch('/api/server')
+    tell(await answer.json())
+  }
+}
