@@ -108,8 +108,8 @@ describe('the delay after a stream', () => {
   })
 
   test('starts anew after a stream that lived long enough', async () => {
-    const server = await living(0, 0, 0, 150, 0)
-    const backoff = { base: 20, factor: 4, cap: 10_000, resetAfter: 100, jitter: 'none' } as const
+    const server = await living(0, 0, 0, 600, 0)
+    const backoff = { base: 20, factor: 4, cap: 10_000, resetAfter: 400, jitter: 'none' } as const
     const found = delays(await failures(4, server.url(), backoff), 4)
     expect(found[1]).toBeGreaterThanOrEqual(20 + 80 - LATE)
     expect(found[2]).toBeGreaterThanOrEqual(20 + 320 - LATE)

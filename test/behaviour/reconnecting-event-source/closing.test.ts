@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
 import { closeServers, startServer, startStream, type TestServer } from '../../support/http-server'
-import { until, within } from '../../support/until'
+import { until, untilEvent, within } from '../../support/until'
 import { closeSources, record } from './recorder'
 
 afterEach(closeSources)
@@ -103,9 +103,9 @@ describe('close()', () => {
 
   test('while it waits for the next attempt sends no more', async () => {
     const server = await startServer((_, response) => response.writeHead(503).end())
-    const recording = record(server.url(), { backoff: { base: 20, jitter: 'none' } })
-    await until(() => recording.errors.length > 0)
-    recording.source.close()
+    const { source } = record(server.url(), { backoff: { base: 20, jitter: 'none' } })
+    await untilEvent(source, 'error')
+    source.close()
     await manyReconnects()
     expect(server.requests).toHaveLength(1)
   })

@@ -26,6 +26,20 @@ describe('method and body', () => {
       expect(request.headers['content-type']).toBe('application/json')
     }
   })
+
+  test('that is a function is asked for anew at every attempt', async () => {
+    const server = await reconnecting(3)
+    let page = 0
+    record(server.url(), {
+      method: 'POST',
+      body: async () => {
+        page += 1
+        return `page ${page}`
+      },
+    })
+    await until(() => server.requests.length === 3)
+    expect(server.requests.map(({ body }) => body)).toEqual(['page 1', 'page 2', 'page 3'])
+  })
 })
 
 describe('headers', () => {
@@ -92,14 +106,12 @@ describe('signal', () => {
   test('closes it while it waits for the next attempt', async () => {
     const server = await startServer((_, response) => response.writeHead(503).end())
     const controller = new AbortController()
-    const recording = record(server.url('/aborted'), { signal: controller.signal })
-    await until(() => recording.errors.length > 0)
+    const { source } = record(server.url('/aborted'), { signal: controller.signal })
+    await untilEvent(source, 'error')
     controller.abort()
-    const requests = () => server.requests.filter(({ url }) => url === '/aborted').length
-    const before = requests()
     const other = record(server.url('/other'))
     await until(() => other.errors.length >= 10)
-    expect(requests()).toBe(before)
+    expect(server.requests.filter(({ url }) => url === '/aborted')).toHaveLength(1)
   })
 
   test('that is aborted already lets no request out', async () => {
@@ -175,6 +187,14 @@ describe('fetch', () => {
     await until(() => recording.opens === 1)
     expect(recording.errors).toHaveLength(1)
     expect(recording.errors[0]).toMatchObject({ code: 'network', retryable: true })
+  })
+
+  test('that takes no signal is let go by close() all the same', async () => {
+    const server = await startServer((_, response) => startStream(response).write('data: a\n\n'))
+    const recording = record(server.url(), { fetch: (input) => fetch(input) })
+    await until(() => recording.messages.length === 1)
+    recording.source.close()
+    await until(() => server.openStreams, { accept: (open) => open === 0, what: 'no open stream' })
   })
 
   test('that answers after close() is let go', async () => {
