@@ -1,9 +1,48 @@
+export { createClient } from './client'
+export type {
+  ChannelStats,
+  ChannelStore,
+  Client,
+  ClientEvents,
+  ClientOptions,
+  EndpointStats,
+  Flags,
+  Stats,
+  Thresholds,
+} from './client-api'
+export type { BreakerOptions } from './network/breaker'
+export type { Coordination } from './network/coordinated-fetch'
+export type { Limits } from './network/limits'
+export type { CacheOptions } from './network/response-cache'
+export type { HeaderSource, RequestRecord } from './network/settings'
+export type { Priority } from './network/slots'
+export type { Alert, AlertCode } from './primitives/alerts'
 export type { BackoffOptions } from './primitives/backoff'
-export type { Clock } from './primitives/clock'
-export { isMillraceError, MillraceError, type MillraceErrorCode } from './primitives/errors'
+export type { Clock, PendingTimer } from './primitives/clock'
+export type { Environment } from './primitives/environment'
+export { isMillraceError, MillraceError, type MillraceErrorCode, type MillraceErrorDetails } from './primitives/errors'
 export {
   ReconnectingEventSource,
   type ReconnectingEventSourceErrorEvent,
   type ReconnectingEventSourceEventMap,
   type ReconnectingEventSourceInit,
 } from './reconnecting-event-source'
+export type { ChannelState, ChannelStatus } from './registry/channel-state'
+export {
+  type Channel,
+  type CommonOptions,
+  type DefineChannel,
+  defineChannel,
+  type EventOf,
+  type Position,
+  type RawMessage,
+  type Schemas,
+  type StreamEvent,
+} from './registry/define-channel'
+export type { EventsOptions } from './registry/event-iterator'
+export type { SubscribeOptions, SubscriberRecord, Subscription } from './registry/registry'
+export type { Rollout } from './registry/registry-context'
+export type { Delivery, Observer } from './registry/subscribers'
+export { configure, coordinatedFetch, getClient, subscribe } from './singleton'
+export type { PauseReason } from './sources/conditions'
+export type { Target, TargetRequest } from './sources/target'

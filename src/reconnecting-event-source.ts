@@ -68,6 +68,7 @@ const CLOSED = 2
  * source.onerror = ({ error, retryAt }) => console.warn(error.message, retryAt)
  * ```
  */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the interface below types methods that EventTarget has
 export class ReconnectingEventSource extends EventTarget {
   static readonly CONNECTING: 0 = CONNECTING
   static readonly OPEN: 1 = OPEN
@@ -187,13 +188,13 @@ export class ReconnectingEventSource extends EventTarget {
 
   /** A handler attribute keeps the place in the order that it took when it was first set (WHATWG HTML 8.1.8.1). */
   #setHandler(type: Attribute, handler: Handler<Event>): void {
-    if (!(type in this.#handlers))
-      super.addEventListener(type, (event) => this.#handlers[type]?.call(this, event))
+    if (!(type in this.#handlers)) super.addEventListener(type, (event) => this.#handlers[type]?.call(this, event))
     this.#handlers[type] = typeof handler === 'function' ? handler : null
   }
 }
 
 /** `open`, `message` and `error` with their types; any other name is an event that the server names. */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: as above
 export interface ReconnectingEventSource {
   addEventListener<K extends Attribute>(
     type: K,

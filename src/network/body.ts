@@ -11,7 +11,13 @@ const LARGEST_JSON = 32 * 2 ** 20
 /** Resolves with the bytes, or with undefined as soon as there are more than `limit` of them. */
 export async function readBody(
   response: Response,
-  { endpoint, clock, timeout, limit, signal }: { endpoint: string; clock: Clock; timeout: number; limit: number; signal: AbortSignal },
+  {
+    endpoint,
+    clock,
+    timeout,
+    limit,
+    signal,
+  }: { endpoint: string; clock: Clock; timeout: number; limit: number; signal: AbortSignal },
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const reader = response.body?.getReader()
   if (!reader) return new Uint8Array()
@@ -66,7 +72,9 @@ export async function readJson(
   const { endpoint } = options
   const bytes = await readBody(response, { ...options, limit: LARGEST_JSON })
   if (!bytes)
-    throw new MillraceError('too-large', `${endpoint} answered with a body of over 32 MiB: ask for less at once.`, { endpoint })
+    throw new MillraceError('too-large', `${endpoint} answered with a body of over 32 MiB: ask for less at once.`, {
+      endpoint,
+    })
   try {
     return { value: JSON.parse(new TextDecoder().decode(bytes)), bytes: bytes.byteLength }
   } catch {
@@ -77,7 +85,11 @@ export async function readJson(
 }
 
 /** Validates with any Standard Schema. Rejects with `invalid-body`. */
-export async function validateBody<T>(schema: StandardSchemaV1<unknown, T>, value: unknown, endpoint: string): Promise<T> {
+export async function validateBody<T>(
+  schema: StandardSchemaV1<unknown, T>,
+  value: unknown,
+  endpoint: string,
+): Promise<T> {
   const result = await schema['~standard'].validate(value)
   if (!result.issues) return result.value
   const message = `${endpoint} answered with a body that does not fit its schema${issueAt(result.issues)}: the server has changed, or the schema is wrong.`

@@ -42,7 +42,12 @@ export interface BreakerStep {
 export const closedBreaker: BreakerState = { name: 'closed', failedAt: [] }
 
 /** Outcomes in half-open are the probe's; the shell keeps those of older requests to itself. */
-export function stepBreaker(options: BreakerOptions, state: BreakerState, event: BreakerEvent, now: number): BreakerStep {
+export function stepBreaker(
+  options: BreakerOptions,
+  state: BreakerState,
+  event: BreakerEvent,
+  now: number,
+): BreakerStep {
   const open = (until: number): BreakerStep => ({ state: { name: 'open', until }, effects: ['opened'] })
   switch (state.name) {
     case 'closed': {

@@ -9,7 +9,7 @@ import { isRetryableStatus, retryAfterOf, statusError } from '../primitives/http
 import { shareStructure } from '../primitives/structural-sharing'
 import { endpointOf, resolveUrl } from '../primitives/url'
 import { readBody, readJson, validateBody } from './body'
-import { type Gate, platformFetch } from './gate'
+import { DEFAULT_TIMEOUT, type Gate, type Passage, platformFetch } from './gate'
 import { createInFlight } from './in-flight'
 import { type CacheEntry, createResponseCache, type ResponseCache } from './response-cache'
 import { describeResponse, restoreResponse, type StoredResponse, shareResponse } from './response-copies'
@@ -37,13 +37,23 @@ export interface Coordination {
   label?: string
 }
 
-export const DEFAULT_TIMEOUT = 15_000
-
 /** RFC 9110 section 9.2.2. */
 const IDEMPOTENT = /^(GET|HEAD|OPTIONS|TRACE|PUT|DELETE)$/
 const UNSAFE = /^(POST|PUT|PATCH|DELETE)$/
 /** Headers that differ with every request and change no answer. */
 const TRACING = /^(traceparent|tracestate|baggage|x-request-id|x-correlation-id)$/
+
+/** A coordinated request of a source: its own endpoint's background, and the channel that it is for. */
+export interface Errand extends Coordination {
+  readonly kind?: Passage['kind']
+  readonly channel?: string
+}
+
+/** A JSON answer, and the head it came with. */
+export interface JsonAnswer {
+  readonly value: unknown
+  readonly headers: Headers
+}
 
 interface Described {
   readonly input: string | Request
@@ -70,6 +80,8 @@ export interface CoordinatedFetch {
     init?: RequestInit,
     coordination?: Coordination & { schema?: StandardSchemaV1<unknown, T> },
   ): Promise<T>
+  /** Asks now, past what is cached, and caches the answer; equal questions in flight are shared unless `dedupe` is false. */
+  ask(url: string, init: RequestInit, errand: Errand): Promise<JsonAnswer>
   /** Forgets what is cached for these URLs. */
   forget(matches: (url: string) => boolean): void
   readonly cache: { readonly entries: number; readonly bytes: number }
@@ -80,7 +92,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   const responses = createResponseCache<StoredResponse>(context.account)
   const values = createResponseCache<unknown>(context.account)
   const responsesInFlight = createInFlight<Landed>()
-  const valuesInFlight = createInFlight<unknown>()
+  const valuesInFlight = createInFlight<JsonAnswer>()
   /** URL strings as given to `json` -> cache keys, so that a cached answer costs no parsing of URLs. */
   const plainKeys = new Map<string, string>()
   const validated = new WeakMap<StandardSchemaV1, { value: unknown; output: unknown }>()
@@ -88,6 +100,10 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   return {
     fetch: coordinatedFetch,
     json,
+    async ask(url, init, errand) {
+      const request = describe(url, init)
+      return answerTo(request, await keyOf(request), { ttl: settings.cache.ttl, ...errand })
+    },
     forget(matches) {
       responses.forget(matches)
       values.forget(matches)
@@ -189,7 +205,13 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   ): Promise<T> {
     const { schema, ttl = settings.cache.ttl } = coordination
     // The shortest way to a fresh answer: no URL is parsed and no header object built.
-    if (typeof input === 'string' && !init && typeof settings.headers !== 'function' && settings.flags.cache && ttl > 0) {
+    if (
+      typeof input === 'string' &&
+      !init &&
+      typeof settings.headers !== 'function' &&
+      settings.flags.cache &&
+      ttl > 0
+    ) {
       const key = plainKeys.get(input)
       const known = key === undefined ? undefined : values.get(key, clock.now())
       if (known && clock.now() < known.freshUntil) {
@@ -222,7 +244,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
       return schema ? validate(schema, known.value, known.url) : (known.value as T)
     }
     try {
-      const value = await valueOf(request, key, coordination)
+      const { value } = await answerTo(request, key, coordination)
       return schema ? await validate(schema, value, request.url) : (value as T)
     } catch (error) {
       if (!known || !reusable || !standsIn(error)) throw error
@@ -230,10 +252,10 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     }
   }
 
-  function valueOf(request: Described, key: string, coordination: Coordination & { ttl: number }): Promise<unknown> {
-    const { timeout = DEFAULT_TIMEOUT } = coordination
+  function answerTo(request: Described, key: string, errand: Errand & { ttl: number }): Promise<JsonAnswer> {
+    const { timeout = DEFAULT_TIMEOUT, ttl } = errand
     const read = async (signal: AbortSignal) => {
-      const response = await exchange(request, coordination, signal)
+      const response = await exchange(request, errand, signal)
       const { endpoint, url } = request
       if (!response.ok) {
         void response.body?.cancel()
@@ -245,13 +267,12 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
         values.forget((cached) => cached === url)
       }
       const shared = shareStructure(values.get(key, clock.now())?.value, value)
-      if (request.shareable && coordination.ttl > 0 && settings.flags.cache && isCacheable(response))
-        remember(values, key, url, shared, bytes, coordination)
-      return shared
+      if (request.shareable && ttl > 0 && settings.flags.cache && isCacheable(response))
+        remember(values, key, url, shared, bytes, errand)
+      return { value: shared, headers: response.headers }
     }
-    if (!request.shareable || coordination.dedupe === false) {
-      return createInFlight<unknown>().join('', request.signal, read)
-    }
+    if (!request.shareable || errand.dedupe === false)
+      return createInFlight<JsonAnswer>().join('', request.signal, read)
     if (valuesInFlight.has(key)) counters.shared++
     return valuesInFlight.join(key, request.signal, read)
   }
@@ -266,13 +287,13 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   }
 
   /** Sends through the gate, and again as often as `retry` allows. */
-  async function exchange(request: Described, coordination: Coordination, signal: AbortSignal): Promise<Response> {
-    const { retry = 0, timeout = DEFAULT_TIMEOUT, priority = 'normal', group, label = 'client.fetch' } = coordination
+  async function exchange(request: Described, errand: Errand, signal: AbortSignal): Promise<Response> {
+    const { retry = 0, timeout = DEFAULT_TIMEOUT, priority = 'normal', group, label = 'client.fetch', channel } = errand
     const endpoint = group ?? request.endpoint
     const retries = IDEMPOTENT.test(request.method) ? retry : 0
     for (let attempt = 0; ; attempt++) {
-      const kind = attempt === 0 ? 'foreground' : 'background'
-      const outgoing: Outgoing = { ...request, endpoint, kind, label, priority, timeout, attempt, signal }
+      const kind = attempt === 0 ? (errand.kind ?? 'foreground') : 'background'
+      const outgoing: Outgoing = { ...request, endpoint, kind, label, channel, priority, timeout, attempt, signal }
       const outcome = await sender.send(outgoing).catch((error: unknown) => {
         if (attempt >= retries || !isMillraceError(error) || !error.retryable || signal.aborted) throw error
         return error
@@ -283,26 +304,8 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
         floor = retryAfterOf(outcome.headers, clock.now())
         void outcome.body?.cancel()
       } else floor = outcome.retryAfter
-      await pause(backoffDelay(settings.backoff, attempt, clock.random(), floor), `retry ${endpoint}`, signal)
+      await gate.wait(backoffDelay(settings.backoff, attempt, clock.random(), floor), `retry ${endpoint}`, signal)
     }
-  }
-
-  function pause(ms: number, label: string, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const abort = () => {
-        cancel()
-        reject(signal.reason)
-      }
-      const cancel = clock.after(
-        ms,
-        () => {
-          signal.removeEventListener('abort', abort)
-          resolve()
-        },
-        label,
-      )
-      signal.addEventListener('abort', abort)
-    })
   }
 
   function describe(input: RequestInfo | URL, init: RequestInit): Described {
@@ -329,7 +332,18 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     const shown = [...sent].filter(([name]) => !TRACING.test(name))
     const mode = { ...(input instanceof Request ? input : undefined), ...init }
     const { credentials, cache, redirect, integrity, referrerPolicy } = mode
-    const parts = [method, url, settings.identity, shown, credentials, cache, redirect, integrity, mode.mode, referrerPolicy]
+    const parts = [
+      method,
+      url,
+      settings.identity,
+      shown,
+      credentials,
+      cache,
+      redirect,
+      integrity,
+      mode.mode,
+      referrerPolicy,
+    ]
     return JSON.stringify(parts)
   }
 

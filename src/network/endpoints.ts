@@ -88,7 +88,8 @@ export function failuresPer100({ recent }: Endpoint): number {
 /** One endpoint's figures, as `client.stats()` shows them. */
 export function figuresOf({ recent, sentAt }: Endpoint, now: number): EndpointFigures {
   const durations = recent.map(({ duration }) => duration).sort((a, b) => a - b)
-  const percentile = (share: number) => durations[Math.min(durations.length - 1, Math.floor(durations.length * share))] ?? 0
+  const percentile = (share: number) =>
+    durations[Math.min(durations.length - 1, Math.floor(durations.length * share))] ?? 0
   return {
     lastMinute: sentAt.filter((at) => now - at < 60_000).length,
     p50: percentile(0.5),

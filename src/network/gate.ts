@@ -13,6 +13,9 @@ import type { Priority } from './slots'
 /** The only place that calls `fetch`; looked up at every call, so that a polyfill or a mock may come later. */
 export const platformFetch: typeof fetch = (input, init) => fetch(input, init)
 
+/** ms until an answer's head, and again until the end of its body. */
+export const DEFAULT_TIMEOUT = 15_000
+
 /** How a request asks to be let through. */
 export interface Passage {
   /** The unit of breakers, budgets and concurrency: the endpoint, or a group of them. */
@@ -36,6 +39,8 @@ export interface Passage {
 export interface Gate {
   /** Sends one request, or rejects with the reason why not; an abort rejects with the signal's own reason. */
   send(input: string | Request, init: RequestInit, passage: Passage): Promise<Response>
+  /** Waits, and rejects with the reason of whatever breaks the wait off. */
+  wait(ms: number, label: string, signal: AbortSignal): Promise<void>
   /** Breaks off all that is under way or waiting, then refuses everything until `open()`. */
   shut(reason: MillraceError): void
   open(): void
@@ -61,6 +66,7 @@ export function createGate(context: NetworkContext): Gate {
 
   return {
     send,
+    wait,
     shut(reason) {
       refusal = reason
       abortAll(reason)
@@ -132,7 +138,11 @@ export function createGate(context: NetworkContext): Gate {
         ...(channel !== undefined && { channel }),
       })
     throw refuse(
-      new MillraceError('runaway', message, { endpoint: endpoint.name, retryable: true, retryAfter: closed.until - now }),
+      new MillraceError('runaway', message, {
+        endpoint: endpoint.name,
+        retryable: true,
+        retryAfter: closed.until - now,
+      }),
     )
   }
 
@@ -152,17 +162,38 @@ export function createGate(context: NetworkContext): Gate {
       limit: Math.round(budget),
       ...(channel !== undefined && { channel }),
     })
-    await new Promise<void>((resolve, reject) => {
-      const cancel = clock.after(wait, done, `budget ${endpoint.name}`)
+    try {
+      await sleep(wait, `budget ${endpoint.name}`, signal)
+    } catch (reason) {
+      endpoint.bucket.giveBack()
+      throw reason
+    }
+  }
+
+  async function wait(ms: number, label: string, signal: AbortSignal): Promise<void> {
+    const controller = new AbortController()
+    const forward = () => controller.abort(signal.reason)
+    signal.addEventListener('abort', forward)
+    underWay.add(controller)
+    try {
+      await sleep(ms, label, controller.signal)
+    } finally {
+      underWay.delete(controller)
+      signal.removeEventListener('abort', forward)
+    }
+  }
+
+  function sleep(ms: number, label: string, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
       const abort = () => {
         cancel()
-        endpoint.bucket.giveBack()
         reject(signal.reason)
       }
-      function done() {
+      const done = () => {
         signal.removeEventListener('abort', abort)
         resolve()
       }
+      const cancel = clock.after(ms, done, label)
       signal.addEventListener('abort', abort)
     })
   }
@@ -223,7 +254,11 @@ export function createGate(context: NetworkContext): Gate {
             resolve(response)
           },
           (error: unknown) => {
-            leave(error instanceof MillraceError && (error.code === 'network' || error.code === 'timeout') ? 'failure' : 'neutral')
+            leave(
+              error instanceof MillraceError && (error.code === 'network' || error.code === 'timeout')
+                ? 'failure'
+                : 'neutral',
+            )
             reject(error)
           },
         )

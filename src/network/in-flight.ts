@@ -4,7 +4,11 @@
  */
 export interface InFlight<T> {
   /** `start` gets the signal of the shared work, and `land`: nobody joins after it, and it tells how many wait. */
-  join(key: string, signal: AbortSignal | undefined, start: (work: AbortSignal, land: () => number) => Promise<T>): Promise<T>
+  join(
+    key: string,
+    signal: AbortSignal | undefined,
+    start: (work: AbortSignal, land: () => number) => Promise<T>,
+  ): Promise<T>
   has(key: string): boolean
 }
 

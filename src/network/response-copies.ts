@@ -69,6 +69,13 @@ function headOf({ status, statusText, headers }: Pick<Response, 'status' | 'stat
 }
 
 /** A constructed response has no URL; a drop-in for `fetch` must not lose it. */
-function disguise(response: Response, { url, redirected, type }: Pick<Response, 'url' | 'redirected' | 'type'>): Response {
-  return Object.defineProperties(response, { url: { value: url }, redirected: { value: redirected }, type: { value: type } })
+function disguise(
+  response: Response,
+  { url, redirected, type }: Pick<Response, 'url' | 'redirected' | 'type'>,
+): Response {
+  return Object.defineProperties(response, {
+    url: { value: url },
+    redirected: { value: redirected },
+    type: { value: type },
+  })
 }

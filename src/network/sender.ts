@@ -1,5 +1,5 @@
 /** Requests with the client's own headers, asked again at every attempt, and one refresh of credentials on 401. */
-import { MillraceError } from '../primitives/errors'
+import type { MillraceError } from '../primitives/errors'
 import { statusError } from '../primitives/http'
 import type { Gate, Passage } from './gate'
 import type { NetworkContext } from './settings'
@@ -32,7 +32,8 @@ export function createSender(gate: Gate, { clock, settings }: NetworkContext): S
       const before = generation
       const response = await attempt(request)
       if (response.status !== 401 || !settings.onUnauthorized) return response
-      const refreshed = before === generation ? await refresh(statusError(request.endpoint, response, clock.now())) : true
+      const refreshed =
+        before === generation ? await refresh(statusError(request.endpoint, response, clock.now())) : true
       request.signal.throwIfAborted()
       if (!refreshed) return response
       void response.body?.cancel()

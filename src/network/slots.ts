@@ -8,7 +8,12 @@ export interface Slots {
   readonly inFlight: number
   readonly queued: number
   /** Calls `run` when there is a slot, perhaps at once. Returns how to leave the queue; undefined if it is full. */
-  enter(priority: Priority, now: number, limits: { concurrency: number; queue: number }, run: () => void): (() => void) | undefined
+  enter(
+    priority: Priority,
+    now: number,
+    limits: { concurrency: number; queue: number },
+    run: () => void,
+  ): (() => void) | undefined
   /** Gives a slot back. */
   leave(succeeded: boolean): void
   /** Starts anew with one at a time; the number doubles with each success: waiters must not burst out of a closed breaker. */

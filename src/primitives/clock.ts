@@ -72,20 +72,22 @@ export const systemClock: Clock = {
 /** A clock that knows by name what it still has to do. */
 export interface TrackedClock extends Clock {
   timers(): readonly PendingTimer[]
+  /** Cancels all that is pending. */
+  clear(): void
 }
 
 /** Wraps a clock so that every pending timer is listed; `onFire` is told how many ms late each one ran. */
 export function trackTimers(clock: Clock, onFire: (lateBy: number) => void): TrackedClock {
-  const pending = new Set<PendingTimer>()
+  const pending = new Map<PendingTimer, () => void>()
 
   function track(ms: number, label: string, run: () => void, arm: (fire: () => void) => () => void): () => void {
     const timer = { label, dueAt: clock.now() + (ms > 0 ? ms : 0) }
-    pending.add(timer)
     const disarm = arm(() => {
       if (!pending.delete(timer)) return
       onFire(clock.now() - timer.dueAt)
       run()
     })
+    pending.set(timer, disarm)
     return () => {
       if (pending.delete(timer)) disarm()
     }
@@ -96,6 +98,10 @@ export function trackTimers(clock: Clock, onFire: (lateBy: number) => void): Tra
     random: () => clock.random(),
     after: (ms, run, label) => track(ms, label, run, (fire) => clock.after(ms, fire, label)),
     frame: (run, label) => track(FRAME, label, run, (fire) => clock.frame(fire, label)),
-    timers: () => [...pending],
+    timers: () => [...pending.keys()],
+    clear() {
+      for (const disarm of pending.values()) disarm()
+      pending.clear()
+    },
   }
 }

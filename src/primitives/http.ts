@@ -17,12 +17,16 @@ export function retryAfterOf(headers: Headers, now: number): number | undefined 
 export function statusError(endpoint: string, response: Response, now: number): MillraceError {
   const { status } = response
   const retryable = isRetryableStatus(status)
-  return new MillraceError(status === 401 ? 'unauthorized' : 'http', `${endpoint} answered ${status}: ${advice(status)}`, {
-    status,
-    endpoint,
-    retryable,
-    retryAfter: retryable ? retryAfterOf(response.headers, now) : undefined,
-  })
+  return new MillraceError(
+    status === 401 ? 'unauthorized' : 'http',
+    `${endpoint} answered ${status}: ${advice(status)}`,
+    {
+      status,
+      endpoint,
+      retryable,
+      retryAfter: retryable ? retryAfterOf(response.headers, now) : undefined,
+    },
+  )
 }
 
 function advice(status: number): string {

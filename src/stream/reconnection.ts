@@ -67,7 +67,10 @@ export function createReconnection(
         const inARow = wasOpen && now - state.since >= backoff.resetAfter ? 0 : failures
         const floor = wasOpen ? Math.max(event.floor, backoff.base) : event.floor
         const retryAt = now + backoffDelay(backoff, inARow, event.random, floor)
-        return { state: { name: 'waiting', failures: inARow + 1, retryAt, error: event.error }, effects: [...drop, 'sleep'] }
+        return {
+          state: { name: 'waiting', failures: inARow + 1, retryAt, error: event.error },
+          effects: [...drop, 'sleep'],
+        }
       }
       case 'refused':
         if (!connected) break

@@ -3,7 +3,11 @@ import { statusError } from '../primitives/http'
 import { printable } from '../primitives/printable'
 
 /** What an answer to a stream's request means: a stream, the end of it, or an error (retryable or final). */
-export function judgeStreamAnswer(response: Response, endpoint: string, now: number): 'stream' | 'complete' | MillraceError {
+export function judgeStreamAnswer(
+  response: Response,
+  endpoint: string,
+  now: number,
+): 'stream' | 'complete' | MillraceError {
   if (response.status === 204) return 'complete'
   if (response.status !== 200) return statusError(endpoint, response, now)
   const type = response.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase() || 'no content type'

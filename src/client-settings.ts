@@ -1,0 +1,97 @@
+/** Options, checked at the door, become settings: defaults in one place. */
+import type { ClientOptions, Flags, Thresholds } from './client-api'
+import { defaultBreaker } from './network/breaker'
+import { defaultLimits } from './network/limits'
+import { defaultCache } from './network/response-cache'
+import { defaultBackoff } from './primitives/backoff'
+import { detectEnvironment, type Environment } from './primitives/environment'
+import { configError } from './primitives/errors'
+import type { RegistrySettings } from './registry/registry-context'
+
+export interface ClientSettings extends RegistrySettings {
+  readonly environment: Environment
+  readonly thresholds: Thresholds
+  readonly flags: Required<Flags>
+  readonly debug: boolean | 'verbose'
+}
+
+const INTERVALS: Record<Environment, number> = { development: 5_000, production: 10_000, docker: 8_000, test: 1_000 }
+const flagsOn: Required<Flags> = {
+  streaming: true,
+  tabs: true,
+  cache: true,
+  breaker: true,
+  guard: true,
+  coordination: true,
+}
+const defaultThresholds: Thresholds = { errorRate: 0.05, memory: 50_000_000, lag: 500, alertEvery: 60_000 }
+
+export function settingsOf(options: ClientOptions): ClientSettings {
+  const environment = options.environment ?? detectEnvironment()
+  if (!Object.hasOwn(INTERVALS, environment))
+    throw configError('`environment` to be development, production, docker or test', String(environment))
+  for (const group of ['backoff', 'breaker', 'limits', 'cache', 'thresholds'] as const)
+    checkNumbers(group, options[group])
+  checkNumbers('options', { interval: options.interval })
+
+  const isTest = environment === 'test'
+  const flags = { ...flagsOn, ...options.flags }
+  return {
+    environment,
+    baseUrl: options.baseUrl,
+    credentials: options.credentials,
+    fetch: options.fetch,
+    headers: options.headers,
+    onUnauthorized: options.onUnauthorized,
+    identity: options.identity ?? null,
+    interval: options.interval ?? INTERVALS[environment],
+    shortestInterval: isTest ? 200 : 1_000,
+    backoff: { ...defaultBackoff, ...options.backoff },
+    breaker: { ...defaultBreaker, ...options.breaker },
+    limits: { ...defaultLimits, ...(isTest && { backgroundPerMinute: 600 }), ...options.limits },
+    cache: { ...defaultCache, ...options.cache },
+    thresholds: { ...defaultThresholds, ...options.thresholds },
+    rollout: options.rollout,
+    flags,
+    streaming: flags.streaming,
+    debug: options.debug ?? false,
+  }
+}
+
+function checkNumbers(group: string, given: object | undefined): void {
+  for (const [name, value] of Object.entries(given ?? {})) {
+    if (value === undefined || name === 'jitter') continue
+    // A base of 0 would be a loop without a pause.
+    const least = name === 'base' ? Number.MIN_VALUE : 0
+    if (!(typeof value === 'number' && value >= least))
+      throw configError(
+        `\`${group}.${name}\` to be a ${least > 0 ? 'positive number' : 'number of at least 0'}`,
+        String(value),
+      )
+  }
+}
+
+/** What may change after a client has been used; the rest decides what its sources are. */
+const RUN_TIME = new Set<string>([
+  'headers',
+  'onUnauthorized',
+  'interval',
+  'backoff',
+  'breaker',
+  'limits',
+  'cache',
+  'thresholds',
+  'rollout',
+  'flags',
+  'debug',
+])
+
+/** Refuses what cannot change any more. */
+export function checkRunTime(options: ClientOptions): void {
+  for (const name of Object.keys(options))
+    if (!RUN_TIME.has(name))
+      throw configError(
+        `only options that can change at run time after the client's first use`,
+        `\`${name}\`: call \`configure\` before anything else`,
+      )
+}

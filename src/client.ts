@@ -1,0 +1,289 @@
+import type { ChannelStore, Client, ClientEvents, ClientOptions, Stats } from './client-api'
+import { type ClientSettings, checkRunTime, settingsOf } from './client-settings'
+import { type CoordinatedFetch, createCoordinatedFetch } from './network/coordinated-fetch'
+import { createGate } from './network/gate'
+import { createSender } from './network/sender'
+import type { NetworkContext, RequestCounters } from './network/settings'
+import { type Alert, createAlerts } from './primitives/alerts'
+import { systemClock, trackTimers } from './primitives/clock'
+import { createEmitter } from './primitives/emitter'
+import { configError, MillraceError } from './primitives/errors'
+import { hashKey } from './primitives/hash-key'
+import { watchCpu, watchLag } from './primitives/pressure'
+import { resolveUrl } from './primitives/url'
+import type { ChannelState } from './registry/channel-state'
+import { type Channel, type ChannelDefinition, defineChannel, type StreamEvent } from './registry/define-channel'
+import { createEventIterator, type EventsOptions } from './registry/event-iterator'
+import { createRegistry, type SubscribeOptions, type Subscription } from './registry/registry'
+import type { Observer } from './registry/subscribers'
+import { createConditions } from './sources/conditions'
+import type { SourceContext } from './sources/source-context'
+import { createStreamSlots } from './sources/stream-slots'
+import { channelStats, endpointStats, healthOf } from './stats'
+
+/** Changes run-time options of a client; registered, so that another copy of the bundle finds it. */
+export const reconfigure: unique symbol = Symbol.for('millrace.reconfigure') as never
+
+export interface ConfigurableClient extends Client {
+  [reconfigure](options: ClientOptions): void
+}
+
+/**
+ * A client of its own: its registry, gate, cache and clock are shared with nobody. A page usually wants the one that
+ * {@link getClient} gives to everybody.
+ *
+ * @throws MillraceError `config` if an option is out of range
+ *
+ * @example
+ * ```ts
+ * import { createClient } from 'millrace'
+ *
+ * const client = createClient({ baseUrl: 'https://example.com', headers: () => ({ authorization: 'Bearer …' }) })
+ * const users = await client.json<{ id: string }[]>('/api/users')
+ * ```
+ */
+export function createClient(options: ClientOptions = {}): Client {
+  let given = options
+  const settings: ClientSettings = settingsOf(options)
+  const lag = watchLag(
+    () => settings.thresholds.lag,
+    (ms) => underPressure(`timers come ${Math.round(ms)} ms late`, ms),
+  )
+  const clock = trackTimers(options.clock ?? systemClock, lag.onTimer)
+  const since = clock.now()
+  const counters: RequestCounters = { asked: 0, sent: 0, shared: 0, cached: 0, failed: 0, refused: 0 }
+  const emitter = createEmitter<ClientEvents>()
+  const printed = new Set<string>()
+  const alert = createAlerts(clock, () => settings.thresholds.alertEvery, tellAlert)
+  let memory = 0
+  let closed: MillraceError | undefined
+  let stopCpu: (() => void) | undefined
+
+  const network: NetworkContext = {
+    clock,
+    settings,
+    counters,
+    alert,
+    onRequest: (record) => emitter.emit('request', () => record),
+    account,
+  }
+  const gate = createGate(network)
+  const sender = createSender(gate, network)
+  const requests: CoordinatedFetch = createCoordinatedFetch(network, gate, sender)
+  const conditions = createConditions()
+  const source: SourceContext = { ...network, settings, gate, sender, requests, conditions, slots: createStreamSlots() }
+  const registry = createRegistry(source, {
+    settings,
+    onStatus(key, state) {
+      if (settings.debug === 'verbose') console.debug(`[millrace] ${key}: ${state.status}`, state.error?.message ?? '')
+      emitter.emit('status', () => ({ key, state }))
+    },
+    onEvent: (key, event) => emitter.emit('event', () => ({ key, event })),
+    onSubscribe(record) {
+      stopCpu ??= watchCpu(() => underPressure('the CPU is under critical pressure', 1))
+      emitter.emit('subscribe', () => record)
+    },
+    onUnsubscribe(record) {
+      if (registry.totals.active === 0) {
+        stopCpu?.()
+        stopCpu = undefined
+      }
+      emitter.emit('unsubscribe', () => record)
+    },
+  })
+
+  const client: ConfigurableClient = {
+    subscribe,
+    events,
+    getState: (channel) => registry.getState(channel),
+    store,
+    fetch: async (input, init, coordination) => {
+      throwIfClosed()
+      return requests.fetch(input, init, coordination)
+    },
+    json(input, init, coordination) {
+      return closed ? Promise.reject(closed) : requests.json(input, init, coordination)
+    },
+    async refresh(channel) {
+      throwIfClosed()
+      if (!conditions.enabled) throw disabledError()
+      return registry.refresh(channel)
+    },
+    invalidate,
+    setIdentity,
+    disable,
+    enable,
+    get enabled() {
+      return conditions.enabled
+    },
+    stats,
+    health: () =>
+      healthOf(registry.channels(), gate.endpoints(), conditions.enabled, settings.thresholds.errorRate, clock.now()),
+    on: (type, listener) => emitter.on(type, listener),
+    close,
+    [reconfigure](changes) {
+      checkRunTime(changes)
+      given = { ...given, ...changes, flags: { ...given.flags, ...changes.flags } }
+      Object.assign(settings, settingsOf({ ...given, identity: settings.identity, environment: settings.environment }))
+      registry.reconsider()
+      conditions.refresh()
+    },
+  }
+  return client
+
+  function throwIfClosed(): void {
+    if (closed) throw closed
+  }
+
+  function subscribe<S, E>(
+    target: Channel<S, E> | string | URL,
+    observer: Observer<S, E> | ((event: E) => void),
+    options: SubscribeOptions = {},
+  ): Subscription<S> {
+    throwIfClosed()
+    const full: Observer<S, E> = typeof observer === 'function' ? { next: observer } : observer
+    if (typeof full !== 'object' || full === null)
+      throw configError('an observer, or a function for events', typeof observer)
+    return registry.subscribe(toChannel<S, E>(target), full, options)
+  }
+
+  function toChannel<S, E>(target: Channel<S, E> | string | URL): Channel<S, E> {
+    if (typeof target !== 'string' && !(target instanceof URL)) return target
+    return defineChannel<S, StreamEvent>({ key: String(target), stream: target }) as unknown as Channel<S, E>
+  }
+
+  function events<S, E>(channel: Channel<S, E>, eventsOptions: EventsOptions<E> = {}): AsyncIterableIterator<E> {
+    const count = () => {
+      for (const { key, data } of registry.channels()) if (key === channel.key) data.counts.overflowed++
+      alert({
+        code: 'overflow',
+        message: `${channel.key}: a loop takes events too slowly for its buffer.`,
+        channel: channel.key,
+      })
+    }
+    return createEventIterator(
+      channel.key,
+      eventsOptions,
+      (observer) => subscribe(channel, observer).unsubscribe,
+      count,
+    )
+  }
+
+  function store<S, E>(channel: Channel<S, E>, storeOptions: SubscribeOptions = {}): ChannelStore<S> {
+    return {
+      subscribe: (onChange) =>
+        subscribe(channel, { state: onChange }, { delivery: 'frame', ...storeOptions }).unsubscribe,
+      getSnapshot: () => registry.getState(channel),
+      getServerSnapshot: (): ChannelState<S> => registry.initialState(channel),
+    }
+  }
+
+  function invalidate(match: string | URL | readonly unknown[]): void {
+    const parts = Array.isArray(match) ? match.map((part) => hashKey([part])) : undefined
+    const href = parts ? undefined : urlOf(match as string | URL)
+    if (href !== undefined) requests.forget((url) => url === href)
+    registry.invalidate(({ key, snapshot }: ChannelDefinition) => {
+      if (parts)
+        return Array.isArray(key) && parts.every((part, index) => index < key.length && part === hashKey([key[index]]))
+      if (key === match || (Array.isArray(key) && key[0] === match)) return true
+      const url = typeof snapshot === 'object' && !(snapshot instanceof URL) ? snapshot.url : snapshot
+      return typeof url !== 'function' && url !== undefined && urlOf(url) === href
+    })
+  }
+
+  function urlOf(url: string | URL): string | undefined {
+    try {
+      return resolveUrl(url, settings.baseUrl).href
+    } catch {
+      return undefined
+    }
+  }
+
+  function setIdentity(identity: string | null): void {
+    throwIfClosed()
+    if (identity === settings.identity) return
+    Object.assign(settings, { identity })
+    requests.forget(() => true)
+    gate.abortAll(
+      new MillraceError('aborted', 'The identity has changed: what was asked for the one before is dropped.'),
+    )
+    registry.reset()
+  }
+
+  function disable(reason?: string): void {
+    if (closed || !conditions.enabled) return
+    conditions.disable()
+    gate.shut(disabledError())
+    registry.quiet()
+    clock.clear()
+    emitter.emit('switch', () => (reason === undefined ? { enabled: false } : { enabled: false, reason }))
+  }
+
+  function enable(): void {
+    if (closed || conditions.enabled) return
+    gate.open()
+    conditions.enable()
+    emitter.emit('switch', () => ({ enabled: true }))
+  }
+
+  function disabledError(): MillraceError {
+    return new MillraceError('disabled', 'The client is switched off: call `enable()` to go on.', { retryable: true })
+  }
+
+  function close(): void {
+    if (closed) return
+    closed = new MillraceError('closed', 'The client was closed. Make a new one with `createClient`.')
+    registry.close(closed)
+    gate.shut(closed)
+    requests.forget(() => true)
+    stopCpu?.()
+    clock.clear()
+    emitter.clear()
+  }
+
+  function stats(): Stats {
+    const now = clock.now()
+    const { asked, shared, cached } = counters
+    return {
+      since,
+      enabled: conditions.enabled,
+      subscriptions: registry.totals,
+      channels: [...registry.channels()].map(channelStats),
+      requests: { ...counters, saved: asked === 0 ? 0 : (shared + cached) / asked },
+      endpoints: [...gate.endpoints()].map((endpoint) => endpointStats(gate, endpoint, now)),
+      cache: requests.cache,
+      timers: clock.timers(),
+      tabs: { shared: false, leading: 0, following: 0 },
+      memory,
+    }
+  }
+
+  function account(bytes: number): void {
+    memory += bytes
+    const limit = settings.thresholds.memory
+    if (bytes > 0 && memory > limit)
+      alert({
+        code: 'memory',
+        message: `The caches and queues hold ${memory} bytes: lower \`cache.bytes\`, or keep fewer events.`,
+        value: memory,
+        limit,
+      })
+  }
+
+  function underPressure(why: string, value: number): void {
+    const message = `The page cannot keep up: ${why}. Use \`delivery: 'frame'\`, render less, or ask for less.`
+    alert({ code: 'pressure', message, value, limit: settings.thresholds.lag })
+  }
+
+  function tellAlert(told: Alert): void {
+    emitter.emit('alert', () => told)
+    const key = `${told.code} ${told.endpoint ?? told.channel ?? ''}`
+    if (printed.has(key) || printed.size > MOST_PRINTED || (settings.environment === 'production' && !settings.debug))
+      return
+    printed.add(key)
+    console.warn(`[millrace] ${told.code}: ${told.message}`)
+  }
+}
+
+/** Each alert is printed once, and no more than so many of them. */
+const MOST_PRINTED = 100

@@ -1,0 +1,48 @@
+/**
+ * Signs that the page or the process cannot keep up: timers that come late, long tasks, a CPU under pressure. Costs no
+ * timer of its own.
+ */
+import { isHidden } from './page-signals'
+
+/** Timers this late in a row are a sign; a single one may be a pause of the garbage collector. */
+const IN_A_ROW = 3
+/** Later than this, the machine slept. */
+const ASLEEP = 30_000
+
+export interface LagWatch {
+  /** Told by every timer how many ms late it came. */
+  onTimer(lateBy: number): void
+}
+
+export function watchLag(limit: () => number, tell: (ms: number) => void): LagWatch {
+  let late = 0
+  return {
+    onTimer(lateBy) {
+      // Hidden pages have their timers slowed on purpose.
+      if (lateBy < limit() || lateBy > ASLEEP || isHidden()) late = 0
+      else if (++late >= IN_A_ROW) {
+        late = 0
+        tell(lateBy)
+      }
+    },
+  }
+}
+
+interface PressureRecord {
+  readonly state: string
+}
+interface Observer {
+  observe(source: string): Promise<void>
+  disconnect(): void
+}
+declare const PressureObserver: (new (callback: (records: PressureRecord[]) => void) => Observer) | undefined
+
+/** Calls `tell` when the CPU is under critical pressure, where the browser says so. Returns the stop. */
+export function watchCpu(tell: () => void): () => void {
+  if (typeof PressureObserver === 'undefined') return () => {}
+  const observer = new PressureObserver((records) => {
+    if (records.some(({ state }) => state === 'critical')) tell()
+  })
+  observer.observe('cpu').catch(() => {})
+  return () => observer.disconnect()
+}

@@ -1,0 +1,308 @@
+/**
+ * What a channel knows: its state, as events and snapshots make it.
+ *
+ * Older never overwrites newer. While a snapshot is on its way, what the stream brings is recorded; when it is there,
+ * the state becomes the snapshot with every event after its position folded on top, wherever the answer came from and
+ * however late. `held` records were not handed out yet (the state that they apply to is not known), the others were.
+ */
+import { reportException } from '../primitives/errors'
+import { shareStructure } from '../primitives/structural-sharing'
+import type { Message } from '../stream/messages'
+import { decode } from './decode'
+import type { ChannelDefinition, Position, StreamEvent } from './define-channel'
+import { createSequencer, type Sequencer } from './sequencer'
+
+/** What outlives the last subscriber for a while. */
+export interface KeptData {
+  readonly value: unknown
+  readonly updatedAt: number | undefined
+}
+
+export interface ChannelDataHooks {
+  now(): number
+  /** Hands an event to the subscribers. */
+  publish(event: StreamEvent): void
+  /** The value, or what is known about it, is another. */
+  changed(): void
+  terminal(): void
+  /** Events are missing: `resync` answers whether a snapshot will make up for them. */
+  gap(why: string): boolean
+  invalid(why: string): void
+  overflow(): void
+  /** Wakes `run` when missing events have been waited for long enough. Returns the cancellation. */
+  patience(run: () => void): () => void
+  /** What the stream brought after this id; undefined if it is not known. */
+  since(id: string): readonly Message[] | undefined
+}
+
+export interface ChannelData {
+  readonly value: unknown
+  /** ms since the epoch, when `value` last changed. */
+  readonly updatedAt: number | undefined
+  /** The value is from before: a snapshot or an event will replace it. */
+  readonly isKept: boolean
+  readonly isHolding: boolean
+  readonly counts: {
+    events: number
+    duplicates: number
+    outOfOrder: number
+    invalid: number
+    ignored: number
+    overflowed: number
+  }
+  readonly perSecond: number
+  /** Messages of the stream, in order. */
+  accept(messages: readonly Message[]): void
+  /** A snapshot is on its way; with `hold`, events wait for it. */
+  expectSnapshot(hold: boolean): void
+  /** The snapshot is there. `resumed`: the stream resumed from an id, so events that it contains were missed, not early. */
+  applySnapshot(value: unknown, position: Position | undefined, resumed: boolean): void
+  /** There is no snapshot to be had for now: goes on without, if there is something to fold onto. Answers whether there is. */
+  giveUpSnapshot(): boolean
+  /** The server began anew. */
+  restart(): void
+  dispose(): void
+}
+
+interface Recorded {
+  readonly event: StreamEvent
+  readonly message: Message
+  readonly held: boolean
+}
+
+/** What may wait for a snapshot. */
+const MOST_RECORDED = 10_000
+/** For how many messages a position that has not been seen yet may still turn up. */
+const MOST_AHEAD = 1_024
+
+export function createChannelData(
+  definition: () => ChannelDefinition,
+  kept: KeptData | undefined,
+  hooks: ChannelDataHooks,
+): ChannelData {
+  const { initial } = definition()
+  const counts = { events: 0, duplicates: 0, outOfOrder: 0, invalid: 0, ignored: 0, overflowed: 0 }
+  let value = kept ? kept.value : initial
+  let updatedAt = kept?.updatedAt
+  let isKept = kept !== undefined
+  /** Whether `value` is something that events may be folded onto. */
+  let hasBase = false
+  let recorded: Recorded[] | undefined
+  let holding = false
+  let sequencer: Sequencer<{ event: StreamEvent; message: Message | undefined }> = createSequencer()
+  let stopPatience: (() => void) | undefined
+  /** A snapshot that was ahead of the stream: when its position turns up, the state is the snapshot again. */
+  let ahead: { readonly id: string; readonly value: unknown; left: number } | undefined
+  let ended = false
+  let rate = { since: 0, count: 0, perSecond: 0 }
+
+  return {
+    get value() {
+      return value
+    },
+    get updatedAt() {
+      return updatedAt
+    },
+    get isKept() {
+      return isKept
+    },
+    get isHolding() {
+      return holding
+    },
+    counts,
+    get perSecond() {
+      return hooks.now() - rate.since > 2_000 ? 0 : rate.perSecond
+    },
+    accept,
+    expectSnapshot(hold) {
+      holding ||= hold
+      recorded ??= []
+    },
+    applySnapshot,
+    giveUpSnapshot() {
+      const { reduce } = definition()
+      if (!hasBase && reduce && initial === undefined) return false
+      release()
+      return true
+    },
+    restart() {
+      sequencer = createSequencer()
+      ahead = undefined
+      hooks.gap('the server began anew: an id that was known came with other data')
+    },
+    dispose() {
+      ended = true
+      stopPatience?.()
+    },
+  }
+
+  function accept(messages: readonly Message[]): void {
+    const now = hooks.now()
+    measure(messages.length, now)
+    for (let i = 0; i < messages.length && !ended; i++) {
+      const message = messages[i] as Message
+      const decoded = decode(definition(), message, now)
+      if (decoded === 'ignored') counts.ignored++
+      else if ('invalid' in decoded) {
+        counts.invalid++
+        hooks.invalid(decoded.invalid)
+      } else record(decoded.event, message)
+    }
+  }
+
+  function record(event: StreamEvent, message: Message): void {
+    recorded?.push({ event, message, held: holding })
+    if (recorded && recorded.length > MOST_RECORDED) {
+      recorded.shift()
+      counts.overflowed++
+      hooks.overflow()
+    }
+    if (!holding) order(event, message)
+  }
+
+  /** Brings events into the order of their sequence numbers, where the channel has some. */
+  function order(event: StreamEvent, message: Message | undefined): void {
+    const { sequence } = definition()
+    if (!sequence) return take(event, message)
+    const number = sequence(event)
+    const ready = sequencer.accept(number, { event, message })
+    if (ready === 'duplicate') {
+      counts.duplicates++
+      return
+    }
+    if (ready.length === 0) counts.outOfOrder++
+    for (const next of ready) take(next.event, next.message)
+    awaitMissing()
+  }
+
+  function awaitMissing(): void {
+    if (sequencer.waiting === 0) {
+      stopPatience?.()
+      stopPatience = undefined
+    } else if (sequencer.isFull) missing()
+    else stopPatience ??= hooks.patience(missing)
+  }
+
+  function missing(): void {
+    stopPatience?.()
+    stopPatience = undefined
+    if (!hooks.gap(`events after number ${sequencer.last} are missing`)) skipMissing()
+  }
+
+  function skipMissing(): void {
+    for (const { event, message } of sequencer.skip()) take(event, message)
+  }
+
+  /** One event, in order: folds it, hands it out, looks whether it is the last. */
+  function take(event: StreamEvent, message: Message | undefined): void {
+    if (ended) return
+    const before = value
+    fold(event)
+    if (ahead && message) catchUp(message)
+    hand(event, value !== before)
+  }
+
+  function hand(event: StreamEvent, changed: boolean): void {
+    counts.events++
+    if (changed) updatedAt = hooks.now()
+    const last = isTerminal(event)
+    if (last) ended = true
+    hooks.publish(event)
+    if (changed) hooks.changed()
+    if (last) hooks.terminal()
+  }
+
+  function fold(event: StreamEvent): void {
+    const { reduce } = definition()
+    try {
+      value = reduce ? reduce(hasBase ? value : initial, event) : event.data
+      hasBase = true
+      isKept = false
+    } catch (error) {
+      reportException(error)
+    }
+  }
+
+  function isTerminal(event: StreamEvent): boolean {
+    try {
+      return definition().until?.(event) === true
+    } catch (error) {
+      reportException(error)
+      return false
+    }
+  }
+
+  function catchUp({ lastEventId }: Message): void {
+    if (!ahead) return
+    if (lastEventId === ahead.id) value = ahead.value
+    if (lastEventId === ahead.id || --ahead.left === 0) ahead = undefined
+  }
+
+  function applySnapshot(snapshot: unknown, position: Position | undefined, resumed: boolean): void {
+    const records = recorded ?? []
+    recorded = undefined
+    holding = false
+    const before = value
+    const wasKept = isKept
+    const after = position?.id === undefined ? undefined : hooks.since(position.id)
+    const { sequence } = definition()
+    const numbered = sequence && position?.sequence !== undefined ? { sequence, upTo: position.sequence } : undefined
+
+    // A cached answer from before what was applied already, without a gap to fill, has nothing to say.
+    const outdated =
+      numbered && hasBase && sequencer.last !== undefined && numbered.upTo < sequencer.last && sequencer.waiting === 0
+    if (!outdated) {
+      value = shareStructure(value, snapshot)
+      hasBase = true
+      isKept = false
+      ahead = undefined
+      const held = new Set(records.filter((record) => record.held).map(({ message }) => message))
+      if (after) refold(after.filter((message) => !held.has(message)))
+      else {
+        for (const { event, held } of records)
+          if (!held && !(numbered && numbered.sequence(event) <= numbered.upTo)) fold(event)
+        if (position?.id !== undefined && !numbered) ahead = { id: position.id, value, left: MOST_AHEAD }
+      }
+    }
+    if (value !== before) updatedAt = hooks.now()
+    if (value !== before || wasKept) hooks.changed()
+
+    const contained = ({ event, message }: Recorded) =>
+      numbered ? numbered.sequence(event) <= numbered.upTo : after !== undefined && !after.includes(message)
+    for (const record of records) {
+      if (!record.held || ended) continue
+      if (!contained(record)) order(record.event, record.message)
+      // It is in the state already; it is still news if it was missed before, or the last word.
+      else if (resumed || isTerminal(record.event)) hand(record.event, false)
+    }
+    if (numbered)
+      for (const { event, message } of sequencer.continueAfter(Math.max(numbered.upTo, sequencer.last ?? 0)))
+        take(event, message)
+    else if (sequencer.waiting > 0) skipMissing()
+    awaitMissing()
+  }
+
+  /** Folds what was handed out already onto a snapshot that does not contain it. */
+  function refold(messages: readonly Message[]): void {
+    for (const message of messages) {
+      const decoded = decode(definition(), message, hooks.now())
+      if (typeof decoded === 'object' && 'event' in decoded) fold(decoded.event)
+    }
+  }
+
+  /** Hands out what was held, as it came. */
+  function release(): void {
+    const records = recorded ?? []
+    recorded = undefined
+    holding = false
+    for (const { event, message, held } of records) if (held) order(event, message)
+    if (sequencer.waiting > 0) skipMissing()
+  }
+
+  function measure(count: number, now: number): void {
+    rate.count += count
+    const elapsed = now - rate.since
+    if (elapsed >= 1_000)
+      rate = { since: now, count: 0, perSecond: elapsed > 10_000 ? rate.count : (rate.count * 1_000) / elapsed }
+  }
+}

@@ -1,0 +1,112 @@
+/** The public state of a channel, and the one place where inner states become it. */
+import type { MillraceError } from '../primitives/errors'
+import type { PauseReason } from '../sources/conditions'
+import type { SnapshotState } from '../sources/snapshot-source'
+import type { StreamState } from '../sources/stream-source'
+
+/**
+ * `idle`: nobody subscribes. `connecting`: on its way for the first time. `live`: the stream is open. `reconnecting`: the
+ * next attempt is at `retryAt`, or in flight. `polling`: asking again and again. `paused`: for the reason in `pausedBy`.
+ * `complete`: a terminal event came, or the server ended the stream. `failed`: for good, `error` says what to do.
+ */
+export type ChannelStatus =
+  | 'idle'
+  | 'connecting'
+  | 'live'
+  | 'reconnecting'
+  | 'polling'
+  | 'paused'
+  | 'complete'
+  | 'failed'
+
+/** What is known of a channel. Immutable, and the same reference until something changes. */
+export interface ChannelState<S> {
+  readonly status: ChannelStatus
+  readonly data: S | undefined
+  /** The last error; gone after the next success. */
+  readonly error: MillraceError | undefined
+  /** ms since the epoch, when `data` last changed. */
+  readonly updatedAt: number | undefined
+  /** Failed attempts in a row. */
+  readonly attempt: number
+  /** ms since the epoch of the next attempt, or of the one in flight. */
+  readonly retryAt: number | undefined
+  /** Whether this tab holds the connection, or another one does for it. */
+  readonly role: 'leader' | 'follower' | 'solo' | undefined
+  readonly pausedBy: PauseReason | undefined
+  /** Data is from before: kept, or the source is not live at the moment. */
+  readonly isStale: boolean
+}
+
+/** The part of a {@link ChannelState} that the sources decide. */
+export type Connectivity = Pick<ChannelState<unknown>, 'status' | 'error' | 'attempt' | 'retryAt' | 'pausedBy'>
+
+const calm = { error: undefined, attempt: 0, retryAt: undefined, pausedBy: undefined }
+
+export const idle: Connectivity = { status: 'idle', ...calm }
+export const complete: Connectivity = { status: 'complete', ...calm }
+export const failed = (error: MillraceError): Connectivity => ({ ...calm, status: 'failed', error })
+const paused = (pausedBy: PauseReason): Connectivity => ({ ...calm, status: 'paused', pausedBy })
+
+/** A stream is given up for polling after so many failed attempts in a row. */
+const PATIENCE = 3
+
+/** Whether a channel with a snapshot should poll while its stream is in this state. */
+export function isGivenUp(stream: StreamState): boolean {
+  if (stream.name === 'held-back') return stream.by === 'stream-limit'
+  if (stream.name !== 'waiting' && stream.name !== 'connecting') return false
+  return stream.failures >= PATIENCE || stream.error?.code === 'content-type'
+}
+
+/** A stream's state as a channel shows it; `hasData`: its snapshot is in, or it needs none. */
+export function fromStream(stream: StreamState, hasData: boolean): Connectivity {
+  switch (stream.name) {
+    case 'idle':
+      return { status: 'connecting', ...calm }
+    case 'connecting':
+      if (stream.failures === 0) return { status: 'connecting', ...calm }
+      return { ...calm, status: 'reconnecting', error: stream.error, attempt: stream.failures, retryAt: stream.since }
+    case 'open':
+      return { status: hasData ? 'live' : 'connecting', ...calm }
+    case 'waiting': {
+      const { error, failures, retryAt } = stream
+      // The guard closed the gate: it is not the source that fails.
+      if (error.code === 'runaway') return { ...paused('runaway'), error, attempt: failures, retryAt }
+      return { ...calm, status: 'reconnecting', error, attempt: failures, retryAt }
+    }
+    case 'paused':
+      return { status: 'connecting', ...calm }
+    case 'held-back':
+      return paused(stream.by)
+    case 'complete':
+      return complete
+    case 'failed':
+      return failed(stream.error)
+  }
+}
+
+/** A poller's state as a channel shows it. */
+export function fromSnapshot(snapshot: SnapshotState, hasData: boolean): Connectivity {
+  switch (snapshot.name) {
+    case 'idle':
+    case 'polling': {
+      const { error } = snapshot
+      if (!error) return { status: hasData ? 'polling' : 'connecting', ...calm }
+      const { failures, retryAt } = snapshot.name === 'polling' ? snapshot : { failures: 1, retryAt: undefined }
+      if (error.code === 'runaway') return { ...paused('runaway'), error, attempt: failures, retryAt }
+      return { ...calm, status: 'reconnecting', error, attempt: failures, retryAt }
+    }
+    case 'held-back':
+      return paused(snapshot.by)
+    case 'failed':
+      return failed(snapshot.error)
+  }
+}
+
+/** A channel whose stream is given up shows that it polls, if it does, and why the stream cannot be had. */
+export function fromFallback(stream: StreamState, snapshot: SnapshotState, hasData: boolean): Connectivity {
+  const polling = fromSnapshot(snapshot, hasData)
+  const streaming = fromStream(stream, true)
+  if (polling.status === 'paused') return polling
+  return polling.status === 'polling' ? { ...streaming, status: 'polling', pausedBy: undefined } : streaming
+}

@@ -1,0 +1,63 @@
+/** Messages to typed events: JSON, one envelope, schemas. */
+import { issueAt, printable } from '../primitives/printable'
+import type { Message } from '../stream/messages'
+import type { ChannelDefinition, Schemas, StreamEvent } from './define-channel'
+
+/** An event; `ignored` if its type is not listed; or what is wrong with it. */
+export type Decoded = { readonly event: StreamEvent } | 'ignored' | { readonly invalid: string }
+
+export function decode(definition: ChannelDefinition, message: Message, receivedAt: number): Decoded {
+  const { events, normalize } = definition
+  const { event, data, id } = message
+  let named: { type: string; data: unknown } | undefined
+  if (normalize) {
+    try {
+      named = normalize(id === undefined ? { event, data } : { event, data, id })
+    } catch {
+      return { invalid: 'could not be read by `normalize`, which threw' }
+    }
+    if (!named) return 'ignored'
+  } else named = unwrap(event, parse(data), events)
+
+  const { type } = named
+  let value = named.data
+  if (events) {
+    const schema = Object.hasOwn(events, type) ? events[type] : undefined
+    if (!schema) return 'ignored'
+    const result = schema['~standard'].validate(value)
+    if (result instanceof Promise)
+      return { invalid: `"${type}" has a schema that validates asynchronously: expected one that answers at once` }
+    if (result.issues) return { invalid: `"${printable(type)}" does not fit its schema${issueAt(result.issues)}` }
+    value = result.value
+  }
+  return { event: id === undefined ? { type, data: value, receivedAt } : { type, data: value, id, receivedAt } }
+}
+
+function parse(data: string): unknown {
+  try {
+    return JSON.parse(data)
+  } catch {
+    return data
+  }
+}
+
+/**
+ * The name is the server's `event:`, with the whole body as data. Without one, three formats are told apart, only for
+ * names that are listed: `{ type, data }`, `{ event, ...rest }` and `{ name: data }`.
+ */
+function unwrap(name: string, body: unknown, events: Schemas | undefined): { type: string; data: unknown } {
+  if (name !== '') return { type: name, data: body }
+  if (events && typeof body === 'object' && body !== null && !Array.isArray(body)) {
+    const lists = (type: unknown): type is string => typeof type === 'string' && Object.hasOwn(events, type)
+    const fields = body as Record<string, unknown>
+    if (lists(fields.type) && Object.hasOwn(fields, 'data')) return { type: fields.type, data: fields.data }
+    if (lists(fields.event)) {
+      const { event, ...data } = fields
+      return { type: event as string, data }
+    }
+    const names = Object.keys(fields)
+    const [only] = names
+    if (lists(only) && names.length === 1) return { type: only, data: fields[only] }
+  }
+  return { type: 'message', data: body }
+}

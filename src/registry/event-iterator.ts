@@ -1,0 +1,91 @@
+/** A channel's events as an async iterable, with a bounded buffer between a fast stream and a slow loop. */
+import { configError, MillraceError } from '../primitives/errors'
+import type { Observer } from './subscribers'
+
+/** How events are buffered for a `for await` loop. */
+export interface EventsOptions<E> {
+  /** Ends the iteration, which rejects with its reason. */
+  signal?: AbortSignal
+  /** How many events may wait. @defaultValue 1_024 */
+  buffer?: number
+  /**
+   * What to do with one too many: drop the oldest or the newest (and count it), reject with `overflow`, or a function
+   * that makes fewer of them. @defaultValue 'drop-oldest'
+   */
+  overflow?: 'drop-oldest' | 'drop-newest' | 'error' | ((buffered: E[]) => E[])
+}
+
+export function createEventIterator<E>(
+  key: string,
+  { signal, buffer = 1_024, overflow = 'drop-oldest' }: EventsOptions<E>,
+  subscribe: (observer: Observer<unknown, E>) => () => void,
+  onOverflow: () => void,
+): AsyncIterableIterator<E> {
+  if (!(buffer >= 1)) throw configError('`buffer` to be at least 1 event', String(buffer))
+  let waiting: E[] = []
+  const asking: { resolve: (result: IteratorResult<E>) => void; reject: (reason: unknown) => void }[] = []
+  let ended: { readonly error?: unknown } | undefined
+  let leave: (() => void) | undefined
+
+  const done = { done: true, value: undefined } as const
+  const abort = () => end({ error: signal?.reason })
+
+  function end(how: { readonly error?: unknown }): void {
+    if (ended) return
+    ended = how
+    signal?.removeEventListener('abort', abort)
+    leave?.()
+    for (const { resolve, reject } of asking.splice(0)) settleEnd(resolve, reject)
+  }
+
+  /** The error is told once; after that the iteration is over. */
+  function settleEnd(resolve: (result: IteratorResult<E>) => void, reject: (reason: unknown) => void): void {
+    const { error } = ended ?? {}
+    ended = {}
+    if (error === undefined) resolve(done)
+    else reject(error)
+  }
+
+  function next(event: E): void {
+    const asker = asking.shift()
+    if (asker) return asker.resolve({ done: false, value: event })
+    waiting.push(event)
+    if (waiting.length <= buffer) return
+    if (overflow === 'error') {
+      const message = `${key}: over ${buffer} events wait for the loop that takes them. Take them faster, or choose another \`overflow\`.`
+      waiting.pop()
+      end({ error: new MillraceError('overflow', message) })
+    } else if (overflow === 'drop-oldest') waiting.shift()
+    else if (overflow === 'drop-newest') waiting.pop()
+    else waiting = overflow(waiting).slice(-buffer)
+    onOverflow()
+  }
+
+  /** Subscribes with the first call, so that an iterator that nobody uses costs nothing. */
+  function start(): void {
+    if (leave || ended) return
+    if (signal?.aborted) return abort()
+    signal?.addEventListener('abort', abort)
+    leave = subscribe({ next, error: (error) => end({ error }), complete: () => end({}) })
+  }
+
+  return {
+    [Symbol.asyncIterator]() {
+      return this
+    },
+    next() {
+      start()
+      const event = waiting.shift()
+      if (event !== undefined) return Promise.resolve({ done: false, value: event })
+      return new Promise((resolve, reject) => {
+        if (ended) settleEnd(resolve, reject)
+        else asking.push({ resolve, reject })
+      })
+    },
+    return() {
+      waiting = []
+      end({})
+      return Promise.resolve(done)
+    },
+  }
+}

@@ -1,0 +1,30 @@
+import type { SnapshotSource } from '../sources/snapshot-source'
+import type { SourceContext, SourceSettings } from '../sources/source-context'
+import type { StreamSource } from '../sources/stream-source'
+import type { Target } from '../sources/target'
+import type { ChannelState } from './channel-state'
+import type { StreamEvent } from './define-channel'
+
+/** A rollout by percent: who is outside polls instead of streaming. */
+export interface Rollout {
+  /** 0..100 */
+  percent: number
+  /** Who this is; the same id is always on the same side. */
+  id: string
+  /** These ids and nobody else, for a canary. */
+  only?: readonly string[]
+}
+
+export interface RegistrySettings extends SourceSettings {
+  readonly rollout: Rollout | undefined
+}
+
+/** What every channel is given. */
+export interface RegistryContext extends SourceContext {
+  readonly settings: RegistrySettings
+  /** The one source of this target, made if need be. */
+  streamSource(target: Target, channelKey: string): StreamSource
+  snapshotSource(target: Target, channelKey: string): SnapshotSource
+  onStatus(key: string, state: ChannelState<unknown>): void
+  onEvent(key: string, event: StreamEvent): void
+}

@@ -1,0 +1,73 @@
+/** What keeps sources from running, for the whole client: the switch, the identity and the page's life. */
+import { isHidden, isOffline, type PageSignal, watchPage } from '../primitives/page-signals'
+
+/** Why something waits although it is wanted. */
+export type PauseReason = 'hidden' | 'offline' | 'disabled' | 'runaway' | 'stream-limit' | 'pressure' | 'identity'
+
+/** How a source should take a change: `spread` when every client changes at the same time, `replace` after a freeze. */
+export type ConditionChange = 'now' | 'spread' | 'replace'
+
+export interface Conditions {
+  /** Why a source may not run; undefined if it may. */
+  reason(whenHidden: 'keep' | 'pause'): PauseReason | undefined
+  /** Settings have changed: every source looks again. */
+  refresh(): void
+  disable(): void
+  enable(): void
+  readonly enabled: boolean
+  /** Frozen, or in the back/forward cache: fetch callbacks do not run. */
+  readonly isFrozen: boolean
+  /** Page signals are listened to while somebody watches. */
+  watch(listener: (change: ConditionChange) => void): () => void
+}
+
+export function createConditions(): Conditions {
+  const listeners = new Set<(change: ConditionChange) => void>()
+  let stopPage: (() => void) | undefined
+  let disabled = false
+  let frozen = false
+
+  function tell(change: ConditionChange): void {
+    for (const listener of [...listeners]) listener(change)
+  }
+
+  function onPage(signal: PageSignal): void {
+    if (signal === 'freeze') frozen = true
+    if (signal === 'resume') frozen = false
+    tell(signal === 'resume' ? 'replace' : signal === 'online' ? 'spread' : 'now')
+  }
+
+  return {
+    reason(whenHidden) {
+      if (disabled) return 'disabled'
+      if (isOffline()) return 'offline'
+      return frozen || (whenHidden === 'pause' && isHidden()) ? 'hidden' : undefined
+    },
+    refresh: () => tell('now'),
+    disable() {
+      disabled = true
+      tell('now')
+    },
+    enable() {
+      disabled = false
+      tell('spread')
+    },
+    get enabled() {
+      return !disabled
+    },
+    get isFrozen() {
+      return frozen
+    },
+    watch(listener) {
+      stopPage ??= watchPage(onPage)
+      listeners.add(listener)
+      return () => {
+        listeners.delete(listener)
+        if (listeners.size > 0) return
+        stopPage?.()
+        stopPage = undefined
+        frozen = false
+      }
+    },
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * Remembers recent messages, so that what a server replays too much after a reconnect is dropped (law 3). Known is what
+ * has the same id, type and data; the first unknown message ends the filtering. A known id with other data means that
+ * the server began anew.
+ */
+import type { Message } from '../stream/messages'
+
+const MOST_MESSAGES = 1_024
+const MOST_CHARACTERS = 4 * 2 ** 20
+
+export interface ReplayFilter {
+  /** After a reconnect or a change of leader: what comes next may be known. */
+  expectReplay(): void
+  /** The messages that are news, and whether the server began anew before the first of them. */
+  sift(messages: readonly Message[]): { readonly fresh: readonly Message[]; readonly restarted: boolean }
+  /** What came after the last message with this id; undefined if the id is not known. */
+  since(id: string): readonly Message[] | undefined
+  clear(): void
+}
+
+export function createReplayFilter(account: (bytes: number) => void): ReplayFilter {
+  let recent: Message[] = []
+  let oldest = 0
+  let bytes = 0
+  /** While a replay is expected: the known messages by id. */
+  let known: Map<string, Message[]> | undefined
+
+  return {
+    clear: forget,
+    expectReplay() {
+      if (recent.length === oldest) return
+      known = new Map()
+      for (const message of all()) {
+        const same = known.get(message.lastEventId)
+        if (same) same.push(message)
+        else known.set(message.lastEventId, [message])
+      }
+    },
+    sift(messages) {
+      let from = 0
+      let restarted = false
+      while (known && from < messages.length) {
+        const message = messages[from] as Message
+        const same = known.get(message.lastEventId)
+        if (same?.some(({ event, data }) => event === message.event && data === message.data)) from++
+        else {
+          restarted = same !== undefined && message.id !== undefined
+          known = undefined
+        }
+      }
+      if (restarted) forget()
+      const fresh = from === 0 ? messages : messages.slice(from)
+      for (const message of fresh) remember(message)
+      return { fresh, restarted }
+    },
+    since(id) {
+      const messages = all()
+      const index = messages.findLastIndex((message) => message.lastEventId === id)
+      return index < 0 ? undefined : messages.slice(index + 1)
+    },
+  }
+
+  function all(): Message[] {
+    return recent.slice(oldest)
+  }
+
+  function forget(): void {
+    account(-bytes)
+    recent = []
+    oldest = 0
+    bytes = 0
+  }
+
+  function remember(message: Message): void {
+    if (message.lastEventId === '') return
+    recent.push(message)
+    take(2 * message.data.length)
+    while (recent.length - oldest > MOST_MESSAGES || bytes > 2 * MOST_CHARACTERS) {
+      take(-2 * (recent[oldest] as Message).data.length)
+      recent[oldest++] = undefined as never
+    }
+    // Dropped from the front in one go: shifting at each message would cost more than all the rest.
+    if (oldest > MOST_MESSAGES) {
+      recent = all()
+      oldest = 0
+    }
+  }
+
+  function take(more: number): void {
+    bytes += more
+    account(more)
+  }
+}

@@ -1,0 +1,245 @@
+/**
+ * One request for all channels that want its answer: asked now and then (a snapshot), or again and again (polling, one
+ * interval for all). Polls keep to a grid, so that they neither drift nor overlap, with jitter on top of it.
+ */
+import type { JsonAnswer } from '../network/coordinated-fetch'
+import { isMillraceError, type MillraceError } from '../primitives/errors'
+import { networkError } from '../primitives/http'
+import { shareStructure } from '../primitives/structural-sharing'
+import { endpointOf } from '../primitives/url'
+import type { ConditionChange, PauseReason } from './conditions'
+import type { SourceContext } from './source-context'
+import { bodyOf, headersOf, type ResolvedTarget, resolveTarget, type Target } from './target'
+
+export type SnapshotState =
+  /** Nobody polls; `error` is that of the last answer. */
+  | { readonly name: 'idle'; readonly error: MillraceError | undefined }
+  | {
+      readonly name: 'polling'
+      readonly failures: number
+      readonly retryAt: number | undefined
+      readonly error: MillraceError | undefined
+    }
+  | { readonly name: 'held-back'; readonly by: PauseReason }
+  | { readonly name: 'failed'; readonly error: MillraceError }
+
+export interface SnapshotSink {
+  readonly whenHidden: 'keep' | 'pause'
+  readonly channel: string
+  /** ms between polls; undefined: this channel does not poll now. */
+  interval(): number | undefined
+  /** How many would each have asked. */
+  askers(): number
+  /** Who wants it, for alerts. */
+  label(): string
+  onState(state: SnapshotState): void
+  /** A request is about to be sent; true if its answer must not be older than that. */
+  onAsk(): boolean
+  onAnswer(answer: JsonAnswer, endpoint: string): void
+}
+
+export interface SnapshotSource {
+  readonly state: SnapshotState
+  readonly endpoint: string
+  attach(sink: SnapshotSink): () => void
+  /** Looks again at who polls and how often; a failed source starts again. */
+  reschedule(restart?: boolean): void
+  /** Asks now, within the budget unless it is `foreground`; `fresh`: what is under way already is too old. Never rejects. */
+  pull(kind: 'foreground' | 'background', fresh: boolean): Promise<void>
+}
+
+const JITTER = 0.1
+/** ms: failing polls slow down to this, unless they are slower anyway. */
+const SLOWEST = 60_000
+/** Clients that were all stopped at the same moment come back within this many ms, not at once. */
+const SPREAD = 1_000
+
+export function createSnapshotSource(target: Target, context: SourceContext, onEmpty: () => void): SnapshotSource {
+  const { clock, settings, conditions, gate, requests, counters } = context
+  const sinks = new Set<SnapshotSink>()
+  const fixed = typeof target === 'function' ? undefined : (resolveTarget(target, settings.baseUrl) as ResolvedTarget)
+  let endpoint = fixed ? endpointOf(fixed.method, fixed.url) : 'a snapshot whose URL is not known yet'
+  let state: SnapshotState = { name: 'idle', error: undefined }
+  let failures = 0
+  let last: unknown
+  let askedBefore = false
+  let underWay: { readonly controller: AbortController; readonly done: Promise<void> } | undefined
+  let followUp: Promise<void> | undefined
+  let gridAt: number | undefined
+  let cancelTimer: (() => void) | undefined
+  let stopWatching: (() => void) | undefined
+  let withdrawClaim: (() => void) | undefined
+
+  return {
+    get state() {
+      return state
+    },
+    get endpoint() {
+      return endpoint
+    },
+    attach(sink) {
+      sinks.add(sink)
+      if (sinks.size === 1) {
+        stopWatching = conditions.watch(settle)
+        withdrawClaim = gate.claim(endpoint, () => 60_000 / (interval() ?? Infinity))
+      }
+      settle('now')
+      return () => {
+        if (!sinks.delete(sink)) return
+        if (sinks.size > 0) return settle('now')
+        stopWatching?.()
+        withdrawClaim?.()
+        stop()
+        onEmpty()
+      }
+    },
+    reschedule(restart) {
+      if (restart && state.name === 'failed') state = { name: 'idle', error: undefined }
+      settle('now')
+    },
+    pull,
+  }
+
+  function interval(): number | undefined {
+    const asked = [...sinks].map((sink) => sink.interval()).filter((ms) => ms !== undefined)
+    return asked.length > 0 ? Math.max(settings.shortestInterval, Math.min(...asked)) : undefined
+  }
+
+  function reason(): PauseReason | undefined {
+    return conditions.reason([...sinks].some((sink) => sink.whenHidden === 'keep') ? 'keep' : 'pause')
+  }
+
+  /** Polls if somebody wants it and it may. */
+  function settle(change: ConditionChange): void {
+    const held = reason()
+    if (held) {
+      // A hidden page may finish what it asks for; a frozen one would wait for ever.
+      if (held === 'hidden' && !conditions.isFrozen) cancelTimer?.()
+      else stop()
+      set({ name: 'held-back', by: held })
+    } else if (state.name !== 'failed') schedule('ask', change === 'spread' ? clock.random() * SPREAD : 0)
+  }
+
+  /** Sets the timer of the next poll. Overdue after a pause: it asks now; after a slow answer: it skips to the grid. */
+  function schedule(overdue: 'ask' | 'skip', spread: number): void {
+    cancelTimer?.()
+    cancelTimer = undefined
+    const every = interval()
+    const error = 'error' in state ? state.error : undefined
+    if (every === undefined) {
+      gridAt = undefined
+      failures = 0
+      return set({ name: 'idle', error })
+    }
+    const now = clock.now()
+    const step = failures > 0 ? Math.max(every, Math.min(every * 2 ** Math.min(failures, 10), SLOWEST)) : every
+    let nominal = gridAt === undefined ? now : gridAt + step
+    let due = nominal
+    if (gridAt !== undefined && nominal < now) {
+      nominal = overdue === 'ask' ? now : gridAt + step * Math.ceil((now - gridAt) / step)
+      due = nominal
+    }
+    if (due > now) due += clock.random() * JITTER * step
+    due = Math.max(due + spread, now + (error?.retryAfter ?? 0))
+    set({ name: 'polling', failures, error, retryAt: failures > 0 ? due : undefined })
+    if (underWay) return
+    cancelTimer = clock.after(
+      due - now,
+      () => {
+        gridAt = nominal
+        void pull(askedBefore ? 'background' : 'foreground', false)
+      },
+      `poll ${endpoint}`,
+    )
+  }
+
+  function pull(kind: 'foreground' | 'background', fresh: boolean): Promise<void> {
+    if (underWay) {
+      if (!fresh) return underWay.done
+      followUp ??= underWay.done.then(() => {
+        followUp = undefined
+        return pull(kind, true)
+      })
+      return followUp
+    }
+    if (reason() && reason() !== 'hidden') return Promise.resolve()
+    const controller = new AbortController()
+    const done = ask(kind, fresh, controller.signal).then((next) => {
+      if (underWay?.controller !== controller) return
+      underWay = undefined
+      if (next) set(next)
+      if (reason()) settle('now')
+      else if (state.name !== 'failed') schedule('skip', 0)
+    })
+    underWay = { controller, done }
+    return done
+  }
+
+  /** Asks once; resolves with the state that the outcome leads to. */
+  async function ask(
+    kind: 'foreground' | 'background',
+    fresh: boolean,
+    signal: AbortSignal,
+  ): Promise<SnapshotState | undefined> {
+    askedBefore = true
+    const askers = [...sinks].reduce((sum, sink) => sum + sink.askers(), 0) || 1
+    counters.asked += askers
+    counters.shared += askers - 1
+    const exact = [...sinks].map((sink) => sink.onAsk()).includes(true)
+    try {
+      const resolved = fixed ?? (await resolveTarget(target, settings.baseUrl))
+      const { method, request, url } = resolved
+      endpoint = endpointOf(method, url)
+      const headers = await headersOf(resolved)
+      const body = await bodyOf(resolved)
+      const credentials = request.credentials ?? settings.credentials
+      const [someone] = sinks
+      const answer = await requests.ask(
+        url.href,
+        {
+          method,
+          signal,
+          ...(headers && { headers }),
+          ...(body !== undefined && { body }),
+          ...(credentials && { credentials }),
+        },
+        {
+          kind,
+          dedupe: !fresh && !exact,
+          label: someone?.label() ?? 'refresh',
+          ...(someone && { channel: someone.channel }),
+        },
+      )
+      if (signal.aborted) return undefined
+      failures = 0
+      const value = shareStructure(last, answer.value)
+      last = value
+      each((sink) => sink.onAnswer({ ...answer, value }, endpoint))
+      return { name: 'idle', error: undefined }
+    } catch (thrown) {
+      if (signal.aborted) return undefined
+      const error = isMillraceError(thrown) ? thrown : networkError(endpoint, 'could not be asked', thrown)
+      failures++
+      // A page instead of JSON may be a proxy's, for now: worth another look, slowly.
+      const final = !error.retryable && error.code !== 'invalid-body'
+      return final ? { name: 'failed', error } : { name: 'polling', failures, error, retryAt: undefined }
+    }
+  }
+
+  function stop(): void {
+    cancelTimer?.()
+    cancelTimer = undefined
+    underWay?.controller.abort()
+    underWay = undefined
+  }
+
+  function set(next: SnapshotState): void {
+    state = next
+    each((sink) => sink.onState(next))
+  }
+
+  /** A sink that left meanwhile is told nothing more. */
+  function each(run: (sink: SnapshotSink) => void): void {
+    for (const sink of [...sinks]) if (sinks.has(sink)) run(sink)
+  }
+}

@@ -1,0 +1,261 @@
+/**
+ * One stream for all channels that want it: its connection, its cursor, its replay filter. A channel does not care
+ * whether messages come from the network or from another tab.
+ */
+import { DEFAULT_TIMEOUT } from '../network/gate'
+import { MillraceError } from '../primitives/errors'
+import { endpointOf } from '../primitives/url'
+import { createEventStream } from '../stream/event-stream'
+import { encodeLastEventId, type Message } from '../stream/messages'
+import type { ReconnectionState } from '../stream/reconnection'
+import type { ConditionChange, PauseReason } from './conditions'
+import { createReplayFilter } from './replay-filter'
+import type { SourceContext } from './source-context'
+import { bodyOf, headersOf, type ResolvedTarget, resolveTarget, type Target } from './target'
+
+export type StreamState = ReconnectionState | { readonly name: 'held-back'; readonly by: PauseReason }
+
+/** What a channel asks of its stream, and is told by it. */
+export interface StreamSink {
+  /** ms; undefined: 45 s, from the first comment on. */
+  readonly idleTimeout: number | false | undefined
+  readonly maxEventBytes: number
+  readonly whenHidden: 'keep' | 'pause'
+  /** Whether there is a snapshot to poll while the stream cannot be had. */
+  readonly hasFallback: boolean
+  readonly channel: string
+  /** Who wants it, for alerts. */
+  label(): string
+  onState(state: StreamState): void
+  onMessages(messages: readonly Message[]): void
+  /** The server began anew: what it sent before no longer counts. */
+  onRestart(): void
+}
+
+export interface StreamSource {
+  readonly state: StreamState
+  readonly lastEventId: string
+  /** Whether the connection that is open resumed from an id. */
+  readonly resumed: boolean
+  readonly role: 'solo'
+  /** Without a query. */
+  readonly endpoint: string
+  readonly reconnects: number
+  readonly duplicates: number
+  attach(sink: StreamSink): () => void
+  /** Connects now, whatever it was waiting for; a failed or complete stream starts again. */
+  restart(): void
+  /** What came after this id; undefined if it is not known. */
+  since(id: string): readonly Message[] | undefined
+}
+
+const DEFAULT_IDLE = 45_000
+/** Clients that were all stopped at the same moment come back within this many ms, not at once. */
+const SPREAD = 1_000
+
+export function createStreamSource(target: Target, context: SourceContext, onEmpty: () => void): StreamSource {
+  const { clock, settings, conditions, gate, sender, slots, alert } = context
+  const sinks = new Set<StreamSink>()
+  const filter = createReplayFilter(context.account)
+  /** A target function tells its URL only when it is asked, at the attempt: such a stream takes no slot. */
+  const fixed = typeof target === 'function' ? undefined : (resolveTarget(target, settings.baseUrl) as ResolvedTarget)
+  let endpoint = fixed ? endpointOf(fixed.method, fixed.url) : 'a stream whose URL is not known yet'
+  let stopWatching: (() => void) | undefined
+  let leaveSlot: (() => void) | undefined
+  let withdrawClaim: (() => void) | undefined
+  let cancelSpread: (() => void) | undefined
+  let connectedBefore = false
+  let resumed = false
+  let reconnects = 0
+  let duplicates = 0
+  let heldBack: PauseReason | undefined
+
+  const stream = createEventStream({
+    clock,
+    backoff: settings.backoff,
+    get maxEventBytes() {
+      return Math.max(...[...sinks].map((sink) => sink.maxEventBytes))
+    },
+    endpoint: () => endpoint,
+    idle() {
+      const given = [...sinks].map((sink) => sink.idleTimeout).filter((idle) => idle !== undefined)
+      const armed = given.filter((idle) => idle !== false)
+      if (armed.length > 0) return { after: Math.min(...armed), from: 'answer' }
+      return given.length > 0 ? undefined : { after: DEFAULT_IDLE, from: 'comment' }
+    },
+    async connect({ lastEventId, failures, signal }) {
+      const first = !connectedBefore
+      connectedBefore = true
+      if (!first) reconnects++
+      const resolved = await resolveTarget(target, settings.baseUrl)
+      const { url, method, request } = resolved
+      const { href } = url
+      endpoint = endpointOf(method, url)
+      resumed = lastEventId !== ''
+      const body = await bodyOf(resolved)
+      const credentials = request.credentials ?? settings.credentials
+      const [someone] = sinks
+      return sender.send({
+        input: href,
+        url: href,
+        init: { method, cache: 'no-store', ...(credentials && { credentials }), ...(body !== undefined && { body }) },
+        async headers() {
+          const headers = new Headers(await headersOf(resolved))
+          headers.set('accept', 'text/event-stream')
+          if (lastEventId) headers.set('last-event-id', encodeLastEventId(lastEventId))
+          return headers
+        },
+        endpoint,
+        kind: first ? 'foreground' : 'background',
+        stream: true,
+        label: someone?.label() ?? '',
+        channel: someone?.channel,
+        priority: 'high',
+        timeout: DEFAULT_TIMEOUT,
+        attempt: failures,
+        signal,
+      })
+    },
+    reclassify(error) {
+      // A snapshot can be polled meanwhile: a proxy's page is no reason to give the stream up for good.
+      if (error.code !== 'content-type' || ![...sinks].some((sink) => sink.hasFallback)) return error
+      const { message, status } = error
+      return new MillraceError('content-type', message, {
+        status,
+        endpoint,
+        retryable: true,
+        retryAfter: settings.backoff.cap,
+      })
+    },
+    onOpen: () => filter.expectReplay(),
+    onMessages(messages) {
+      const { fresh, restarted } = filter.sift(messages)
+      duplicates += messages.length - fresh.length
+      if (restarted) each((sink) => sink.onRestart())
+      if (fresh.length > 0) each((sink) => sink.onMessages(fresh))
+    },
+    onChange(state) {
+      if (state.name === 'failed' || state.name === 'complete') freeSlot()
+      tell()
+    },
+  })
+
+  return {
+    get state() {
+      return stateNow()
+    },
+    get lastEventId() {
+      return stream.lastEventId
+    },
+    get resumed() {
+      return resumed
+    },
+    role: 'solo',
+    get endpoint() {
+      return endpoint
+    },
+    get reconnects() {
+      return reconnects
+    },
+    get duplicates() {
+      return duplicates
+    },
+    since: filter.since,
+    attach(sink) {
+      sinks.add(sink)
+      if (sinks.size === 1) wake()
+      else settle('now')
+      return () => {
+        if (!sinks.delete(sink)) return
+        if (sinks.size === 0) dispose()
+        else settle('now')
+      }
+    },
+    restart() {
+      stream.send({ type: 'due' })
+      if (stream.state.name === 'failed' || stream.state.name === 'complete') begin()
+    },
+  }
+
+  function wake(): void {
+    stopWatching = conditions.watch(settle)
+    if (fixed) withdrawClaim = gate.claim(endpoint, () => 0)
+    settle('now')
+  }
+
+  function dispose(): void {
+    stopWatching?.()
+    withdrawClaim?.()
+    cancelSpread?.()
+    freeSlot()
+    stream.send({ type: 'stop' })
+    filter.clear()
+    onEmpty()
+  }
+
+  /** Runs if it may, pauses if it may not. */
+  function settle(change: ConditionChange): void {
+    cancelSpread?.()
+    cancelSpread = undefined
+    const keep = [...sinks].some((sink) => sink.whenHidden === 'keep')
+    const reason = conditions.reason(keep ? 'keep' : 'pause') ?? (settings.streaming ? undefined : 'disabled')
+    if (reason) {
+      const wasHeldBack = heldBack
+      heldBack = reason
+      freeSlot()
+      if (stream.state.name === 'paused' || stream.state.name === 'idle') {
+        if (wasHeldBack !== reason) tell()
+      } else stream.send({ type: 'pause' })
+    } else if (heldBack || stream.state.name === 'idle') {
+      if (change === 'spread')
+        cancelSpread = clock.after(clock.random() * SPREAD, () => settle('now'), `resume ${endpoint}`)
+      else begin()
+    } else if (change === 'replace') stream.send({ type: 'replace' })
+  }
+
+  /** Takes a slot of the origin, then connects. */
+  function begin(): void {
+    if (!fixed) return go()
+    if (leaveSlot) return
+    let granted = false
+    leaveSlot = slots.enter(
+      fixed.url.origin,
+      () => settings.limits.streams,
+      () => {
+        granted = true
+        go()
+      },
+    )
+    if (granted) return
+    heldBack = 'stream-limit'
+    const limit = settings.limits.streams
+    const message = `${endpoint} waits: ${limit} streams to this origin are open, and browsers allow six connections. Channels with a snapshot poll meanwhile. Put several channels on one stream, serve over HTTP/2, or raise \`limits.streams\`.`
+    alert({ code: 'stream-limit', message, endpoint, value: limit + 1, limit })
+    tell()
+  }
+
+  function go(): void {
+    heldBack = undefined
+    stream.send({ type: stream.state.name === 'paused' ? 'resume' : 'start' })
+  }
+
+  function freeSlot(): void {
+    const leave = leaveSlot
+    leaveSlot = undefined
+    leave?.()
+  }
+
+  function stateNow(): StreamState {
+    return heldBack ? { name: 'held-back', by: heldBack } : stream.state
+  }
+
+  function tell(): void {
+    const state = stateNow()
+    each((sink) => sink.onState(state))
+  }
+
+  /** A sink that left meanwhile is told nothing more. */
+  function each(run: (sink: StreamSink) => void): void {
+    for (const sink of [...sinks]) if (sinks.has(sink)) run(sink)
+  }
+}

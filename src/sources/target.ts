@@ -1,0 +1,63 @@
+import { configError } from '../primitives/errors'
+import { resolveUrl } from '../primitives/url'
+
+/** A request, described. Functions are asked again at every attempt. */
+export interface TargetRequest {
+  url: string | URL
+  /** @defaultValue 'GET' */
+  method?: string
+  headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>)
+  body?: string | (() => BodyInit | Promise<BodyInit>)
+  credentials?: RequestCredentials
+}
+
+/**
+ * Where live data comes from. A source's identity is its method, URL, string body, credentials and static headers, with
+ * the client's `identity`; a body function or a Target function identifies by the channel's key.
+ */
+export type Target = string | URL | TargetRequest | (() => Target | Promise<Target>)
+
+/** A target whose URL is known. */
+export interface ResolvedTarget {
+  readonly url: URL
+  readonly method: string
+  readonly request: TargetRequest
+}
+
+/** How often a target function may answer with another one. */
+const DEEPEST = 8
+
+export function resolveTarget(
+  target: Target,
+  baseUrl: string | URL | undefined,
+  depth = 0,
+): ResolvedTarget | Promise<ResolvedTarget> {
+  if (typeof target === 'function') {
+    if (depth > DEEPEST) throw configError('a target function that ends in a URL', 'functions without end')
+    const answer = target()
+    return answer instanceof Promise
+      ? answer.then((inner) => resolveTarget(inner, baseUrl, depth + 1))
+      : resolveTarget(answer, baseUrl, depth + 1)
+  }
+  const request = typeof target === 'string' || target instanceof URL ? { url: target } : target
+  return { url: resolveUrl(request.url, baseUrl), method: (request.method ?? 'GET').toUpperCase(), request }
+}
+
+/** Two targets with the same identity are one source. */
+export function targetIdentity(target: Target, channelKey: string, baseUrl: string | URL | undefined): string {
+  if (typeof target === 'function') return `function ${channelKey}`
+  const { url, method, request } = resolveTarget(target, baseUrl) as ResolvedTarget
+  const { headers, body, credentials } = request
+  const fixed = headers && typeof headers !== 'function' ? [...new Headers(headers)] : []
+  return JSON.stringify([method, url.href, typeof body === 'function' ? channelKey : body, credentials, fixed])
+}
+
+/** The body of an attempt. */
+export function bodyOf({ request }: ResolvedTarget): BodyInit | undefined | Promise<BodyInit> {
+  return typeof request.body === 'function' ? request.body() : request.body
+}
+
+/** The headers of an attempt. */
+export function headersOf({ request }: ResolvedTarget): HeadersInit | undefined | Promise<HeadersInit> {
+  return typeof request.headers === 'function' ? request.headers() : request.headers
+}

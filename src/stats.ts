@@ -1,0 +1,61 @@
+/** What a client knows about itself, put together when asked. */
+import type { ChannelStats, Client, EndpointStats } from './client-api'
+import { type Endpoint, figuresOf } from './network/endpoints'
+import type { Gate } from './network/gate'
+import type { LiveChannel } from './registry/live-channel'
+
+export function channelStats({ key, state, data, stream, snapshot, subscribers }: LiveChannel): ChannelStats {
+  return {
+    key,
+    status: state.status,
+    source: (stream ?? snapshot)?.endpoint ?? '',
+    subscribers: subscribers
+      .all()
+      .map(({ id, label, since }) => ({ id, since, ...(label !== undefined && { label }) })),
+    ...data.counts,
+    duplicates: data.counts.duplicates + (stream?.duplicates ?? 0),
+    perSecond: data.perSecond,
+    reconnects: stream?.reconnects ?? 0,
+    ...(state.role && { role: state.role }),
+    ...(stream?.lastEventId && { lastEventId: stream.lastEventId }),
+  }
+}
+
+export function endpointStats(gate: Gate, endpoint: Endpoint, now: number): EndpointStats {
+  const { name, slots, breaker } = endpoint
+  return {
+    endpoint: name,
+    ...figuresOf(endpoint, now),
+    budget: gate.budgetOf(endpoint),
+    inFlight: slots.inFlight,
+    queued: slots.queued,
+    breaker: breaker.name,
+  }
+}
+
+/** Unhealthy: something has failed for good or runs away. Degraded: something is served less well than it should be. */
+export function healthOf(
+  channels: Iterable<LiveChannel>,
+  endpoints: Iterable<Endpoint>,
+  enabled: boolean,
+  errorRate: number,
+  now: number,
+): ReturnType<Client['health']> {
+  const broken: string[] = []
+  const poor: string[] = enabled ? [] : ['disabled']
+  for (const { key, state } of channels) {
+    const { status, error, pausedBy } = state
+    if (status === 'failed') broken.push(`channel ${key}: ${error?.message ?? 'failed'}`)
+    else if (status === 'reconnecting' || (status === 'polling' && error)) poor.push(`channel ${key} is ${status}`)
+    else if (pausedBy && pausedBy !== 'hidden') poor.push(`channel ${key} is paused: ${pausedBy}`)
+  }
+  for (const endpoint of endpoints) {
+    if (now < endpoint.guard.closedUntil) broken.push(`${endpoint.name}: too many requests, refused for now`)
+    if (endpoint.breaker.name !== 'closed') poor.push(`${endpoint.name}: its breaker is ${endpoint.breaker.name}`)
+    const rate = figuresOf(endpoint, now).errorRate
+    if (endpoint.recent.length >= 20 && rate > errorRate)
+      poor.push(`${endpoint.name}: ${Math.round(rate * 100)} % of its requests fail`)
+  }
+  const status = broken.length > 0 ? 'unhealthy' : poor.length > 0 ? 'degraded' : 'healthy'
+  return { status, reasons: [...broken, ...poor] }
+}

@@ -1,0 +1,2 @@
+export { bind } from './bind'
+export { mount } from './mount'
