@@ -241,7 +241,7 @@ describe('the delay that the server asks for', () => {
     })
     const recording = record(server.url(), { backoff: fast })
     await until(() => recording.errors.length === 3)
-    for (const { delay } of recording.errors) expect(delay).toBeGreaterThanOrEqual(195)
+    for (const { delay } of recording.errors) expect(delay).toBeGreaterThan(100) // without it: at most 25
   })
 
   test('is waited for', async () => {

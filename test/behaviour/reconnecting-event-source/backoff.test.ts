@@ -1,13 +1,10 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { closeServers, startServer, startStream } from '../../support/http-server'
 import { until } from '../../support/until'
-import { closeSources, type Init, type Recording, record } from './recorder'
+import { closeSources, type Init, record } from './recorder'
 
 afterEach(closeSources)
 afterEach(closeServers)
-
-/** Between the reading of the clock for `retryAt` and the one in the listener. */
-const LATE = 10
 
 const refusing = () => startServer((_, response) => response.writeHead(503).end())
 
@@ -21,22 +18,42 @@ function living(...lives: number[]) {
   })
 }
 
-async function failures(count: number, url: string, backoff: NonNullable<Init['backoff']>): Promise<Recording> {
-  const recording = record(url, { backoff })
-  await until(() => recording.errors.length >= count, { what: `${count} failures`, within: 8_000 })
-  return recording
+interface Failure {
+  /** ms from the answer, which came before the failure, to `retryAt`: never less than the delay. */
+  sinceAnswer: number
+  /** ms from the error event, which came after the failure, to `retryAt`: never more than the delay. */
+  fromEvent: number
 }
 
-const delays = ({ errors }: Recording, count: number): number[] => errors.slice(0, count).map(({ delay }) => delay!)
+/** The first failures of one source, with the delay of each between two bounds that no stall of the machine can move. */
+async function failures(count: number, url: string, backoff: NonNullable<Init['backoff']>): Promise<Failure[]> {
+  const answers: number[] = []
+  const recording = record(url, {
+    backoff,
+    fetch: async (input, init) => {
+      const response = await fetch(input, init)
+      answers.push(Date.now())
+      return response
+    },
+  })
+  await until(() => recording.errors.length >= count, { what: `${count} failures`, within: 8_000 })
+  return recording.errors
+    .slice(0, count)
+    .map(({ retryAt, delay }, index) => ({ sinceAnswer: retryAt! - answers[index]!, fromEvent: delay! }))
+}
+
+function expectDelays(found: readonly Failure[], delays: readonly number[]): void {
+  for (const [index, delay] of delays.entries()) {
+    expect(found[index]!.sinceAnswer, `failure ${index + 1}`).toBeGreaterThanOrEqual(delay)
+    expect(found[index]!.fromEvent, `failure ${index + 1}`).toBeLessThanOrEqual(delay)
+  }
+}
 
 describe('the delay after refusals', () => {
   test('doubles up to the cap', async () => {
     const server = await refusing()
-    const found = delays(await failures(5, server.url(), { base: 40, factor: 2, cap: 160, jitter: 'none' }), 5)
-    for (const [index, step] of [40, 80, 160, 160, 160].entries()) {
-      expect(found[index]).toBeGreaterThanOrEqual(step - LATE)
-      expect(found[index]).toBeLessThanOrEqual(step)
-    }
+    const found = await failures(5, server.url(), { base: 40, factor: 2, cap: 160, jitter: 'none' })
+    expectDelays(found, [40, 80, 160, 160, 160])
   })
 
   test('is waited before the next request', async () => {
@@ -52,50 +69,37 @@ describe('the delay after refusals', () => {
     const server = await refusing()
     const steps = [100, 200, 300, 300]
     const all = await Promise.all(
-      Array.from({ length: 60 }, () => failures(1, server.url(), { base: 100, factor: 2, cap: 300 })),
+      Array.from({ length: 60 }, () => failures(steps.length, server.url(), { base: 100, factor: 2, cap: 300 })),
     )
-    // All at once, so that each of 60 draws per step costs no time of its own.
-    await until(() => all.every(({ errors }) => errors.length >= steps.length), {
-      within: 8_000,
-      what: '60 x 4 failures',
-    })
     for (const [index, step] of steps.entries()) {
-      const drawn = all.map(({ errors }) => errors[index]!.delay! / step).sort((a, b) => a - b)
-      expect(drawn[0]).toBeGreaterThanOrEqual(0.1 - LATE / step)
-      expect(drawn.at(-1)).toBeLessThanOrEqual(1)
-      // A jitter that is full spreads: it would be luck of one in a million not to find both ends.
-      expect(drawn[0]).toBeLessThan(0.4)
-      expect(drawn.at(-1)).toBeGreaterThan(0.7)
+      const failed = all.map((found) => found[index]!)
+      expect(Math.min(...failed.map(({ sinceAnswer }) => sinceAnswer))).toBeGreaterThanOrEqual(0.1 * step)
+      expect(Math.max(...failed.map(({ fromEvent }) => fromEvent))).toBeLessThanOrEqual(step)
+      // A full jitter spreads: not to find both ends in sixty draws would be luck of one in a million.
+      expect(Math.min(...failed.map(({ fromEvent }) => fromEvent))).toBeLessThan(0.4 * step)
+      expect(Math.max(...failed.map(({ sinceAnswer }) => sinceAnswer))).toBeGreaterThan(0.7 * step)
     }
   })
 
   test('never overflows', async () => {
     const server = await refusing()
-    const found = delays(await failures(12, server.url(), { base: 10, factor: 1e200, cap: 30, jitter: 'none' }), 12)
-    for (const delay of found.slice(1)) {
-      expect(delay).toBeGreaterThanOrEqual(30 - LATE)
-      expect(delay).toBeLessThanOrEqual(30)
-    }
+    const found = await failures(12, server.url(), { base: 10, factor: 1e200, cap: 30, jitter: 'none' })
+    expectDelays(found, [10, ...Array<number>(11).fill(30)])
   })
 
   test("takes production's defaults where none are given", async () => {
     const server = await refusing()
-    const { errors, source } = record(server.url(), { backoff: {} })
-    await until(() => errors.length > 0)
-    source.close()
-    expect(errors[0]!.delay).toBeGreaterThanOrEqual(100 - LATE)
-    expect(errors[0]!.delay).toBeLessThanOrEqual(1_000)
+    const [found] = await failures(1, server.url(), {})
+    expect(found!.sinceAnswer).toBeGreaterThanOrEqual(100)
+    expect(found!.fromEvent).toBeLessThanOrEqual(1_000)
   })
 })
 
 describe('the delay after a stream', () => {
   test('is the base on top of the step', async () => {
     const server = await living(0)
-    const found = delays(await failures(4, server.url(), { base: 40, factor: 2, cap: 160, jitter: 'none' }), 4)
-    for (const [index, step] of [40, 80, 160, 160].entries()) {
-      expect(found[index]).toBeGreaterThanOrEqual(40 + step - LATE)
-      expect(found[index]).toBeLessThanOrEqual(40 + step)
-    }
+    const found = await failures(4, server.url(), { base: 40, factor: 2, cap: 160, jitter: 'none' })
+    expectDelays(found, [40 + 40, 40 + 80, 40 + 160, 40 + 160])
   })
 
   test('grows when the server accepts and closes at once, which never becomes a loop', async () => {
@@ -110,23 +114,20 @@ describe('the delay after a stream', () => {
   test('starts anew after a stream that lived long enough', async () => {
     const server = await living(0, 0, 0, 600, 0)
     const backoff = { base: 20, factor: 4, cap: 10_000, resetAfter: 400, jitter: 'none' } as const
-    const found = delays(await failures(4, server.url(), backoff), 4)
-    expect(found[1]).toBeGreaterThanOrEqual(20 + 80 - LATE)
-    expect(found[2]).toBeGreaterThanOrEqual(20 + 320 - LATE)
-    expect(found[3]).toBeLessThanOrEqual(20 + 20)
+    const found = await failures(4, server.url(), backoff)
+    expectDelays(found, [20 + 20, 20 + 80, 20 + 320])
+    expect(found[3]!.fromEvent).toBeLessThanOrEqual(20 + 20)
   })
 
   test('does not start anew after a stream that did not', async () => {
     const server = await living(0, 0, 50, 0)
     const backoff = { base: 10, factor: 4, cap: 10_000, resetAfter: 60_000, jitter: 'none' } as const
-    const found = delays(await failures(4, server.url(), backoff), 4)
-    expect(found[2]).toBeGreaterThanOrEqual(10 + 160 - LATE)
-    expect(found[3]).toBeGreaterThanOrEqual(10 + 640 - LATE)
+    expectDelays(await failures(4, server.url(), backoff), [10 + 10, 10 + 40, 10 + 160, 10 + 640])
   })
 
   test('does not start anew because of events', async () => {
     const server = await startServer((_, response) => startStream(response).end('data: a\n\n'.repeat(20)))
-    const found = delays(await failures(4, server.url(), { base: 10, factor: 4, cap: 160, jitter: 'none' }), 4)
-    expect(found[2]).toBeGreaterThanOrEqual(10 + 160 - LATE)
+    const found = await failures(4, server.url(), { base: 10, factor: 4, cap: 160, jitter: 'none' })
+    expectDelays(found, [10 + 10, 10 + 40, 10 + 160, 10 + 160])
   })
 })
