@@ -4,6 +4,7 @@ import { defaultBreaker } from './network/breaker'
 import { defaultLimits } from './network/limits'
 import { defaultCache } from './network/response-cache'
 import { defaultBackoff } from './primitives/backoff'
+import { checkNumbers } from './primitives/check-numbers'
 import { detectEnvironment, type Environment } from './primitives/environment'
 import { configError } from './primitives/errors'
 import type { RegistrySettings } from './registry/registry-context'
@@ -30,9 +31,10 @@ export function settingsOf(options: ClientOptions): ClientSettings {
   const environment = options.environment ?? detectEnvironment()
   if (!Object.hasOwn(INTERVALS, environment))
     throw configError('`environment` to be development, production, docker or test', String(environment))
-  for (const group of ['backoff', 'breaker', 'limits', 'cache', 'thresholds'] as const)
-    checkNumbers(group, options[group])
-  checkNumbers('options', { interval: options.interval })
+  const { jitter, ...backoff } = options.backoff ?? {}
+  checkNumbers('backoff.', backoff)
+  for (const group of ['breaker', 'limits', 'cache', 'thresholds'] as const) checkNumbers(`${group}.`, options[group])
+  checkNumbers('', { interval: options.interval })
 
   const isTest = environment === 'test'
   const flags = { ...flagsOn, ...options.flags }
@@ -58,40 +60,12 @@ export function settingsOf(options: ClientOptions): ClientSettings {
   }
 }
 
-function checkNumbers(group: string, given: object | undefined): void {
-  for (const [name, value] of Object.entries(given ?? {})) {
-    if (value === undefined || name === 'jitter') continue
-    // A base of 0 would be a loop without a pause.
-    const least = name === 'base' ? Number.MIN_VALUE : 0
-    if (!(typeof value === 'number' && value >= least))
-      throw configError(
-        `\`${group}.${name}\` to be a ${least > 0 ? 'positive number' : 'number of at least 0'}`,
-        String(value),
-      )
-  }
-}
-
-/** What may change after a client has been used; the rest decides what its sources are. */
-const RUN_TIME = new Set<string>([
-  'headers',
-  'onUnauthorized',
-  'interval',
-  'backoff',
-  'breaker',
-  'limits',
-  'cache',
-  'thresholds',
-  'rollout',
-  'flags',
-  'debug',
-])
+/** What decides which sources a client has: fixed with its first use. */
+const FIXED = ['baseUrl', 'environment', 'identity', 'credentials', 'fetch', 'clock'] as const
 
 /** Refuses what cannot change any more. */
 export function checkRunTime(options: ClientOptions): void {
-  for (const name of Object.keys(options))
-    if (!RUN_TIME.has(name))
-      throw configError(
-        `only options that can change at run time after the client's first use`,
-        `\`${name}\`: call \`configure\` before anything else`,
-      )
+  const late = FIXED.find((name) => options[name] !== undefined)
+  if (late)
+    throw configError('options that can change at run time', `\`${late}\`: call \`configure\` before anything else`)
 }

@@ -1,5 +1,6 @@
 import { platformFetch } from './network/gate'
 import { type BackoffOptions, defaultBackoff } from './primitives/backoff'
+import { checkNumbers } from './primitives/check-numbers'
 import { systemClock } from './primitives/clock'
 import { MillraceError } from './primitives/errors'
 import { watchPage } from './primitives/page-signals'
@@ -87,7 +88,10 @@ export class ReconnectingEventSource extends EventTarget {
   constructor(url: string | URL, init: ReconnectingEventSourceInit = {}) {
     super()
     const target = resolve(url)
-    const { method = 'GET', idleTimeout, signal } = init
+    const { method = 'GET', idleTimeout, maxEventBytes = 2 ** 20, signal } = init
+    const { jitter, ...backoff } = init.backoff ?? {}
+    checkNumbers('backoff.', backoff)
+    checkNumbers('', { maxEventBytes, idleTimeout: idleTimeout || undefined })
     const endpoint = endpointOf(method, target)
     let origin = target.origin
     this.url = target.href
@@ -96,7 +100,7 @@ export class ReconnectingEventSource extends EventTarget {
     const stream = createEventStream({
       clock: systemClock,
       backoff: { ...defaultBackoff, ...init.backoff },
-      maxEventBytes: init.maxEventBytes ?? 2 ** 20,
+      maxEventBytes,
       lastEventId: init.lastEventId ?? '',
       endpoint: () => endpoint,
       idle: () => (idleTimeout ? { after: idleTimeout, from: 'request' } : undefined),
@@ -105,7 +109,8 @@ export class ReconnectingEventSource extends EventTarget {
         const body = typeof init.body === 'function' ? await init.body() : init.body
         const headers = new Headers(given)
         headers.set('accept', 'text/event-stream')
-        if (lastEventId) headers.set('last-event-id', encodeLastEventId(lastEventId))
+        const id = encodeLastEventId(lastEventId)
+        if (id) headers.set('last-event-id', id)
         return (init.fetch ?? platformFetch)(target.href, {
           method,
           headers,

@@ -1,4 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { checkNumbers } from '../primitives/check-numbers'
 import { configError } from '../primitives/errors'
 import { hashKey } from '../primitives/hash-key'
 import type { Target } from '../sources/target'
@@ -189,11 +190,8 @@ export const defineChannel: DefineChannel = ((options: ChannelDefinition) => {
   const { key, stream, snapshot, events } = options
   if (key === undefined) throw configError('a `key` that names the channel', 'none')
   if (!stream && !snapshot) throw configError('a `stream`, a `snapshot`, or both', 'neither')
-  for (const name of ['interval', 'grace', 'keep', 'maxEventBytes', 'idleTimeout'] as const) {
-    const value = options[name]
-    if (value !== undefined && value !== false && !((value as number) >= 0))
-      throw configError(`\`${name}\` of a channel to be a number of at least 0`, String(value))
-  }
+  const { interval, grace, keep, maxEventBytes, idleTimeout } = options
+  checkNumbers('', { interval, grace, keep, maxEventBytes, idleTimeout: idleTimeout || undefined })
   for (const [type, schema] of Object.entries(events ?? {})) {
     if (!schema?.['~standard']) throw configError(`a Standard Schema for the event "${type}"`, typeof schema)
   }

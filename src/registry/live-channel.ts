@@ -110,10 +110,10 @@ export function createLiveChannel(
       subscriber.owedState = true
       subscribers.add(subscriber)
       snapshot?.reschedule()
+      const endedBefore = ended
       queueMicrotask(() => {
-        if (!subscriber.active) return
         if (subscriber.owedState) subscribers.tell(subscriber)
-        if (ended) subscribers.tellEnd(subscriber, ended.error)
+        if (endedBefore) subscribers.tellEnd(subscriber, endedBefore.error)
       })
     },
     remove(subscriber) {

@@ -102,7 +102,8 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
         async headers() {
           const headers = new Headers(await headersOf(resolved))
           headers.set('accept', 'text/event-stream')
-          if (lastEventId) headers.set('last-event-id', encodeLastEventId(lastEventId))
+          const id = encodeLastEventId(lastEventId)
+          if (id) headers.set('last-event-id', id)
           return headers
         },
         endpoint,

@@ -72,7 +72,11 @@ export function createMessageReader(options: {
   }
 }
 
-/** An id as a header value: its UTF-8 bytes, one character each, since `fetch` takes no others (WHATWG HTML 9.2.4). */
-export function encodeLastEventId(id: string): string {
-  return String.fromCharCode(...new TextEncoder().encode(id))
+/**
+ * An id as a header value: its UTF-8 bytes, one character each, since `fetch` takes no others (WHATWG HTML 9.2.4);
+ * undefined for none, and for one with control characters, which no header can carry.
+ */
+export function encodeLastEventId(id: string): string | undefined {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return /^$|[\x00-\x08\x0a-\x1f\x7f]/.test(id) ? undefined : String.fromCharCode(...new TextEncoder().encode(id))
 }
