@@ -14,8 +14,8 @@ export type Fault =
   | { kind: 'cut'; after: number; within: 'event' | 'character'; by: 'end' | 'reset' }
   /** The socket stays open and nothing comes any more, heartbeats neither. */
   | { kind: 'silent'; after: number }
-  /** Events are sent again that the client has named as known. */
-  | { kind: 'replay'; earlier: number }
+  /** So many events are sent again that the client has named as known, and the answer ends some events later. */
+  | { kind: 'replay'; earlier: number; after: number }
 
 export interface FaultScript {
   /** The fault of the next stream, or of the next request for a snapshot. */
@@ -68,8 +68,10 @@ export function createFaultScript(
         return { kind }
       case 'cut':
         return { kind, after: events(), within: pick(['event', 'character']), by: pick(['end', 'reset']) }
-      case 'replay':
-        return { kind, earlier: 1 + events() }
+      case 'replay': {
+        const earlier = 1 + events()
+        return { kind, earlier, after: earlier + events() }
+      }
       default:
         return { kind, after: events() }
     }

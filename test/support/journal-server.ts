@@ -143,7 +143,8 @@ export async function startJournal(options: JournalOptions = {}): Promise<Journa
     if (whole.length > 0) response.write(whole.map(encode).join(''))
     stream.left -= whole.length
     if (stream.left > 0) return
-    if (fault.kind === 'reset' || fault.kind === 'end') leave(stream, fault.kind)
+    if (fault.kind === 'reset') leave(stream, 'reset')
+    if (fault.kind === 'end' || fault.kind === 'replay') leave(stream, 'end')
     if (fault.kind === 'cut' && next) {
       response.write(cutWithin(Buffer.from(encode(next)), fault.within))
       leave(stream, fault.by)
