@@ -55,7 +55,7 @@ export interface ChannelData {
   accept(messages: readonly Message[]): void
   /** A snapshot is on its way; with `hold`, events wait for it. */
   expectSnapshot(hold: boolean): void
-  /** The snapshot is there. `resumed`: the stream resumed from an id, so events that it contains were missed, not early. */
+  /** The snapshot is there. `resumed`: the stream resumes from an id, so events that it contains were missed, not early. */
   applySnapshot(value: unknown, position: Position | undefined, resumed: boolean): void
   /** There is no snapshot to be had for now: goes on without, if there is something to fold onto. Answers whether there is. */
   giveUpSnapshot(): boolean
@@ -91,8 +91,15 @@ export function createChannelData(
   let holding = false
   let sequencer: Sequencer<{ event: StreamEvent; message: Message | undefined }> = createSequencer()
   let stopPatience: (() => void) | undefined
-  /** A snapshot that was ahead of the stream: when its position turns up, the state is the snapshot again. */
-  let ahead: { readonly id: string; readonly value: unknown; left: number } | undefined
+  /**
+   * A snapshot that may be ahead of the stream. If the stream resumes from before it, events are `passed` over, since
+   * the state contains them, until its position turns up. Otherwise, and when that takes too long, the snapshot is taken
+   * to be behind: events are folded, and should its position turn up after all, the state is the snapshot again.
+   */
+  let ahead:
+    | { readonly id: string; readonly value: unknown; passed: StreamEvent[] | undefined; left: number }
+    | undefined
+  let stopAhead: (() => void) | undefined
   let ended = false
   let rate = { since: 0, count: 0, perSecond: 0 }
 
@@ -127,12 +134,13 @@ export function createChannelData(
     },
     restart() {
       sequencer = createSequencer()
-      ahead = undefined
+      forgetAhead()
       hooks.gap('the server began anew: an id that was known came with other data')
     },
     dispose() {
       ended = true
       stopPatience?.()
+      stopAhead?.()
     },
   }
 
@@ -141,19 +149,24 @@ export function createChannelData(
     measure(messages.length, now)
     for (let i = 0; i < messages.length && !ended; i++) {
       const message = messages[i] as Message
-      const decoded = decode(definition(), message, now)
-      if (decoded === 'ignored') counts.ignored++
-      else if ('invalid' in decoded) {
+      try {
+        const decoded = decode(definition(), message, now)
+        if (decoded === 'ignored') counts.ignored++
+        else if ('invalid' in decoded) {
+          counts.invalid++
+          hooks.invalid(decoded.invalid)
+        } else record(decoded.event, message)
+      } catch (error) {
+        // A function of the channel's own threw: that concerns this event, not the connection.
         counts.invalid++
-        hooks.invalid(decoded.invalid)
-      } else record(decoded.event, message)
+        reportException(error)
+      }
     }
   }
 
   function record(event: StreamEvent, message: Message): void {
     recorded?.push({ event, message, held: holding })
-    if (recorded && recorded.length > MOST_RECORDED) {
-      recorded.shift()
+    if (recorded && recorded.length > MOST_RECORDED && recorded.shift()?.held) {
       counts.overflowed++
       hooks.overflow()
     }
@@ -197,9 +210,37 @@ export function createChannelData(
   function take(event: StreamEvent, message: Message | undefined): void {
     if (ended) return
     const before = value
-    fold(event)
-    if (ahead && message) catchUp(message)
+    if (ahead?.passed) ahead.passed.push(event)
+    else fold(event)
+    if (ahead && message) {
+      if (message.lastEventId === ahead.id) {
+        value = ahead.value
+        forgetAhead()
+      } else if (--ahead.left === 0) {
+        foldPassed()
+        forgetAhead()
+      }
+    }
     hand(event, value !== before)
+  }
+
+  function expectAhead(id: string, surely: boolean): void {
+    ahead = { id, value, passed: surely ? [] : undefined, left: MOST_AHEAD }
+    if (surely) stopAhead = hooks.patience(() => foldPassed() && hooks.changed())
+  }
+
+  function forgetAhead(): void {
+    stopAhead?.()
+    ahead = undefined
+  }
+
+  /** The position of the snapshot did not come: it was behind. Answers whether that changes the state. */
+  function foldPassed(): boolean {
+    const before = value
+    for (const event of ahead?.passed ?? []) fold(event)
+    if (ahead) ahead.passed = undefined
+    if (value !== before) updatedAt = hooks.now()
+    return value !== before
   }
 
   function hand(event: StreamEvent, changed: boolean): void {
@@ -232,12 +273,6 @@ export function createChannelData(
     }
   }
 
-  function catchUp({ lastEventId }: Message): void {
-    if (!ahead) return
-    if (lastEventId === ahead.id) value = ahead.value
-    if (lastEventId === ahead.id || --ahead.left === 0) ahead = undefined
-  }
-
   function applySnapshot(snapshot: unknown, position: Position | undefined, resumed: boolean): void {
     const records = recorded ?? []
     recorded = undefined
@@ -255,13 +290,13 @@ export function createChannelData(
       value = shareStructure(value, snapshot)
       hasBase = true
       isKept = false
-      ahead = undefined
+      forgetAhead()
       const held = new Set(records.filter((record) => record.held).map(({ message }) => message))
       if (after) refold(after.filter((message) => !held.has(message)))
       else {
         for (const { event, held } of records)
           if (!held && !(numbered && numbered.sequence(event) <= numbered.upTo)) fold(event)
-        if (position?.id !== undefined && !numbered) ahead = { id: position.id, value, left: MOST_AHEAD }
+        if (position?.id !== undefined && !numbered) expectAhead(position.id, resumed)
       }
     }
     if (value !== before) updatedAt = hooks.now()

@@ -106,7 +106,7 @@ export function createLiveChannel(
       cancelGrace = undefined
       counters.asked++
       if (isJoined()) counters.shared++
-      else if (!ended) join()
+      else if (!ended) join(false)
       subscriber.owedState = true
       subscribers.add(subscriber)
       snapshot?.reschedule()
@@ -128,7 +128,7 @@ export function createLiveChannel(
       if (streams === (stream !== undefined)) snapshot?.reschedule()
       else {
         leave()
-        join()
+        join(true)
       }
     },
     reset() {
@@ -137,7 +137,7 @@ export function createLiveChannel(
       data = makeData(undefined)
       ended = undefined
       if (subscribers.size === 0) return quiet()
-      join()
+      join(false)
       changed()
     },
     quiet,
@@ -165,7 +165,8 @@ export function createLiveChannel(
     return definition.snapshot === undefined || (settings.streaming && (!rollout || isRolledOut(rollout)))
   }
 
-  function join(): void {
+  /** `again`: it was joined before, so its requests are background ones. */
+  function join(again: boolean): void {
     if (definition.snapshot) snapshot = context.snapshotSource(definition.snapshot, key)
     if (definition.stream && mayStream()) stream = context.streamSource(definition.stream, key)
     // The stream comes first: an event between the two would be lost the other way round.
@@ -175,6 +176,7 @@ export function createLiveChannel(
       maxEventBytes,
       whenHidden: whenHidden ?? 'keep',
       hasFallback: hasFallback(),
+      again,
       channel: key,
       label: labelNow,
       onState: onStream,
@@ -183,6 +185,7 @@ export function createLiveChannel(
     })
     leaveSnapshot = snapshot?.attach({
       whenHidden: whenHidden ?? 'pause',
+      again,
       channel: key,
       interval: pollInterval,
       askers: () => subscribers.size,
@@ -240,8 +243,14 @@ export function createLiveChannel(
 
   function onStream(next: StreamState): void {
     if (!stream || ended) return
-    if (next.name === 'complete') return end(complete)
-    if (next.name === 'failed') return end(failed(next.error))
+    if (next.name === 'complete' || next.name === 'failed') {
+      data.giveUpSnapshot()
+      const last = next.name === 'failed' ? failed(next.error) : complete
+      if (!snapshot || data.updatedAt !== undefined || last.error) return end(last)
+      // What has ended before anybody came is still to be shown.
+      const mine = snapshot
+      void snapshot.pull('foreground', true).then(() => mine === snapshot && end(last))
+    }
     const opened = next.name === 'open' && !isOpen
     isOpen = next.name === 'open'
     const polls = hasFallback() && isGivenUp(next)
@@ -303,7 +312,8 @@ export function createLiveChannel(
         const id = headers.get('last-event-id')
         const where = position ? position(body, headers) : id === null ? undefined : { id }
         snapshotFailed = false
-        data.applySnapshot(shape ? shape(body) : body, stream && where, stream?.resumed ?? false)
+        const resumes = stream !== undefined && (isOpen ? stream.resumed : stream.lastEventId !== '')
+        data.applySnapshot(shape ? shape(body) : body, stream && where, resumes)
       } catch (thrown) {
         if (!isMillraceError(thrown)) reportException(thrown)
         const message = `${endpoint} answered with a body that \`fromSnapshot\` or \`position\` could not take.`
@@ -325,7 +335,7 @@ export function createLiveChannel(
       ended = undefined
       const { value, updatedAt } = data
       data = makeData({ value, updatedAt })
-      if (subscribers.size > 0) join()
+      if (subscribers.size > 0) join(true)
       changed()
     }
     if (!isJoined()) {
@@ -334,6 +344,7 @@ export function createLiveChannel(
       const visit = context.snapshotSource(definition.snapshot, key)
       const leaveVisit = visit.attach({
         whenHidden: 'keep',
+        again: true,
         channel: key,
         interval: () => undefined,
         askers: () => 1,
@@ -410,6 +421,7 @@ export function createLiveChannel(
     const hasData = data.updatedAt !== undefined && !data.isKept
     if (stream) {
       if (isPolling && snapshot) return fromFallback(stream.state, snapshot.state, hasData)
+      if (isOpen && data.isHolding && snapshot && snapshotError) return fromSnapshot(snapshot.state, hasData)
       const shown = fromStream(stream.state, !data.isHolding || hasData)
       return shown.status === 'live' && snapshotError ? { ...shown, error: snapshotError } : shown
     }

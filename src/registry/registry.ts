@@ -161,6 +161,8 @@ export function createRegistry(source: SourceContext, hooks: RegistryHooks): Reg
       known.definition = definition
       return known
     }
+    // A target that cannot be resolved throws before anything is entered.
+    targetsOf(definition, key)
     const channel = createLiveChannel(key, definition, recall(key), context, (left) => {
       live.delete(key)
       keep(key, definition, left)

@@ -25,6 +25,8 @@ export type SnapshotState =
 
 export interface SnapshotSink {
   readonly whenHidden: 'keep' | 'pause'
+  /** It wanted answers before: asking is background work. */
+  readonly again: boolean
   readonly channel: string
   /** ms between polls; undefined: this channel does not poll now. */
   interval(): number | undefined
@@ -63,7 +65,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
   let failures = 0
   let last: unknown
   let askedBefore = false
-  let underWay: { readonly controller: AbortController; readonly done: Promise<void> } | undefined
+  let underWay: { readonly at: number; readonly controller: AbortController; readonly done: Promise<void> } | undefined
   let followUp: Promise<void> | undefined
   let gridAt: number | undefined
   let cancelTimer: (() => void) | undefined
@@ -79,9 +81,10 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
     },
     attach(sink) {
       sinks.add(sink)
+      askedBefore ||= sink.again
       if (sinks.size === 1) {
         stopWatching = conditions.watch(settle)
-        withdrawClaim = gate.claim(endpoint, () => 60_000 / (interval() ?? Infinity))
+        claim()
       }
       settle('now')
       return () => {
@@ -98,6 +101,12 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       settle('now')
     },
     pull,
+  }
+
+  /** What is polled needs a budget of its own, at the endpoint that it turns out to be. */
+  function claim(): void {
+    withdrawClaim?.()
+    withdrawClaim = gate.claim(endpoint, () => 60_000 / (interval() ?? Infinity))
   }
 
   function interval(): number | undefined {
@@ -155,7 +164,8 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
 
   function pull(kind: 'foreground' | 'background', fresh: boolean): Promise<void> {
     if (underWay) {
-      if (!fresh) return underWay.done
+      // What was asked for in this very moment has not been sent yet.
+      if (!fresh || underWay.at === clock.now()) return underWay.done
       followUp ??= underWay.done.then(() => {
         followUp = undefined
         return pull(kind, true)
@@ -171,7 +181,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       if (reason()) settle('now')
       else if (state.name !== 'failed') schedule('skip', 0)
     })
-    underWay = { controller, done }
+    underWay = { at: clock.now(), controller, done }
     return done
   }
 
@@ -189,7 +199,10 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
     try {
       const resolved = fixed ?? (await resolveTarget(target, settings.baseUrl))
       const { method, request, url } = resolved
-      endpoint = endpointOf(method, url)
+      if (!fixed) {
+        endpoint = endpointOf(method, url)
+        if (sinks.size > 0) claim()
+      }
       const headers = await headersOf(resolved)
       const body = await bodyOf(resolved)
       const credentials = request.credentials ?? settings.credentials

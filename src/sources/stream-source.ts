@@ -23,6 +23,8 @@ export interface StreamSink {
   readonly whenHidden: 'keep' | 'pause'
   /** Whether there is a snapshot to poll while the stream cannot be had. */
   readonly hasFallback: boolean
+  /** It wanted the stream before: connecting is background work. */
+  readonly again: boolean
   readonly channel: string
   /** Who wants it, for alerts. */
   label(): string
@@ -54,7 +56,7 @@ const DEFAULT_IDLE = 45_000
 const SPREAD = 1_000
 
 export function createStreamSource(target: Target, context: SourceContext, onEmpty: () => void): StreamSource {
-  const { clock, settings, conditions, gate, sender, slots, alert } = context
+  const { clock, settings, conditions, counters, gate, sender, slots, alert } = context
   const sinks = new Set<StreamSink>()
   const filter = createReplayFilter(context.account)
   /** A target function tells its URL only when it is asked, at the attempt: such a stream takes no slot. */
@@ -84,9 +86,9 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
       return given.length > 0 ? undefined : { after: DEFAULT_IDLE, from: 'comment' }
     },
     async connect({ lastEventId, failures, signal }) {
-      const first = !connectedBefore
+      const first = !connectedBefore && ![...sinks].some((sink) => sink.again)
+      if (connectedBefore) reconnects++
       connectedBefore = true
-      if (!first) reconnects++
       const resolved = await resolveTarget(target, settings.baseUrl)
       const { url, method, request } = resolved
       const { href } = url
@@ -161,11 +163,14 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
     get duplicates() {
       return duplicates
     },
-    since: filter.since,
+    since: (id) => filter.since(id) ?? (id === stream.lastEventId ? [] : undefined),
     attach(sink) {
       sinks.add(sink)
       if (sinks.size === 1) wake()
-      else settle('now')
+      else {
+        counters.shared++
+        settle('now')
+      }
       return () => {
         if (!sinks.delete(sink)) return
         if (sinks.size === 0) dispose()
