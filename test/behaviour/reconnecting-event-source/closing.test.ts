@@ -147,9 +147,12 @@ describe('the process', () => {
   })
 
   function run(project: string, ...args: string[]): { child: ChildProcess; output: () => string } {
-    const tsconfig = `test/tsconfig${project === 'dist' ? '.dist' : ''}.json`
-    const tsx = ['--tsconfig', tsconfig, `${folder}exits.child.ts`, ...args]
-    const child = spawn(`${root}node_modules/.bin/tsx`, tsx, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+    // Node itself, not the program `tsx`: that one starts another process, which would outlive it.
+    const child = spawn(process.execPath, ['--import', 'tsx', `${folder}exits.child.ts`, ...args], {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, TSX_TSCONFIG_PATH: `test/tsconfig${project === 'dist' ? '.dist' : ''}.json` },
+    })
     children.add(child)
     let output = ''
     for (const stream of [child.stdout, child.stderr]) {

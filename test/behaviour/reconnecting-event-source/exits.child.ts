@@ -1,6 +1,9 @@
 // Run by closing.test.ts as a process of its own: what it opens and closes must not keep it alive.
 import { ReconnectingEventSource } from 'millrace'
 
+// Whatever becomes of the test, this process ends.
+setTimeout(() => process.exit(1), 30_000).unref()
+
 const [origin = '', mode] = process.argv.slice(2)
 
 const seen = (path: string, ...types: string[]) =>
