@@ -22,8 +22,8 @@ export interface RequestRecord {
   /** ms until the answer's head, or until it failed. */
   readonly duration: number
   /** The HTTP status, if there was an answer. */
-  readonly status?: number
-  readonly error?: MillraceError
+  readonly status?: number | undefined
+  readonly error?: MillraceError | undefined
 }
 
 /** How many requests were asked for, and what became of them. */

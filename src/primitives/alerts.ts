@@ -23,14 +23,14 @@ export interface Alert {
   /** What happened and what to do; no header, body, query string or credential. */
   readonly message: string
   /** Method, origin and path, without a query. */
-  readonly endpoint?: string
+  readonly endpoint?: string | undefined
   /** The channel's key. */
-  readonly channel?: string
+  readonly channel?: string | undefined
   /** The label of whoever caused it. */
-  readonly subscriber?: string
+  readonly subscriber?: string | undefined
   /** What was measured, against `limit`. */
-  readonly value?: number
-  readonly limit?: number
+  readonly value?: number | undefined
+  readonly limit?: number | undefined
 }
 
 /** How many pairs of code and endpoint are remembered at most. */

@@ -294,9 +294,12 @@ export function createChannelData(
       const held = new Set(records.filter((record) => record.held).map(({ message }) => message))
       if (after) refold(after.filter((message) => !held.has(message)))
       else {
-        for (const { event, held } of records)
-          if (!held && !(numbered && numbered.sequence(event) <= numbered.upTo)) fold(event)
-        if (position?.id !== undefined && !numbered) expectAhead(position.id, resumed)
+        const unseen = position?.id !== undefined && !numbered
+        // A stream that resumes from before the snapshot has brought nothing from after it yet.
+        if (!unseen || !resumed)
+          for (const { event, held } of records)
+            if (!held && !(numbered && numbered.sequence(event) <= numbered.upTo)) fold(event)
+        if (unseen) expectAhead(position.id as string, resumed)
       }
     }
     if (value !== before) updatedAt = hooks.now()

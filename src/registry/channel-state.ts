@@ -41,12 +41,27 @@ export interface ChannelState<S> {
 /** The part of a {@link ChannelState} that the sources decide. */
 export type Connectivity = Pick<ChannelState<unknown>, 'status' | 'error' | 'attempt' | 'retryAt' | 'pausedBy'>
 
-const calm = { error: undefined, attempt: 0, retryAt: undefined, pausedBy: undefined }
+function show(
+  status: ChannelStatus,
+  error?: MillraceError,
+  attempt = 0,
+  retryAt?: number,
+  pausedBy?: PauseReason,
+): Connectivity {
+  return { status, error, attempt, retryAt, pausedBy }
+}
 
-export const idle: Connectivity = { status: 'idle', ...calm }
-export const complete: Connectivity = { status: 'complete', ...calm }
-export const failed = (error: MillraceError): Connectivity => ({ ...calm, status: 'failed', error })
-const paused = (pausedBy: PauseReason): Connectivity => ({ ...calm, status: 'paused', pausedBy })
+export const idle: Connectivity = /* @__PURE__ */ show('idle')
+export const complete: Connectivity = /* @__PURE__ */ show('complete')
+export const failed = (error: MillraceError): Connectivity => show('failed', error)
+const paused = (by: PauseReason): Connectivity => show('paused', undefined, 0, undefined, by)
+
+/** If it was the guard that closed the gate, it is not the source that fails. */
+function retrying(error: MillraceError | undefined, failures: number, retryAt: number | undefined): Connectivity {
+  return error?.code === 'runaway'
+    ? show('paused', error, failures, retryAt, 'runaway')
+    : show('reconnecting', error, failures, retryAt)
+}
 
 /** A stream is given up for polling after so many failed attempts in a row. */
 const PATIENCE = 3
@@ -62,20 +77,14 @@ export function isGivenUp(stream: StreamState): boolean {
 export function fromStream(stream: StreamState, hasData: boolean): Connectivity {
   switch (stream.name) {
     case 'idle':
-      return { status: 'connecting', ...calm }
-    case 'connecting':
-      if (stream.failures === 0) return { status: 'connecting', ...calm }
-      return { ...calm, status: 'reconnecting', error: stream.error, attempt: stream.failures, retryAt: stream.since }
-    case 'open':
-      return { status: hasData ? 'live' : 'connecting', ...calm }
-    case 'waiting': {
-      const { error, failures, retryAt } = stream
-      // The guard closed the gate: it is not the source that fails.
-      if (error.code === 'runaway') return { ...paused('runaway'), error, attempt: failures, retryAt }
-      return { ...calm, status: 'reconnecting', error, attempt: failures, retryAt }
-    }
     case 'paused':
-      return { status: 'connecting', ...calm }
+      return show('connecting')
+    case 'connecting':
+      return stream.failures > 0 ? retrying(stream.error, stream.failures, stream.since) : show('connecting')
+    case 'open':
+      return show(hasData ? 'live' : 'connecting')
+    case 'waiting':
+      return retrying(stream.error, stream.failures, stream.retryAt)
     case 'held-back':
       return paused(stream.by)
     case 'complete':
@@ -89,13 +98,10 @@ export function fromStream(stream: StreamState, hasData: boolean): Connectivity 
 export function fromSnapshot(snapshot: SnapshotState, hasData: boolean): Connectivity {
   switch (snapshot.name) {
     case 'idle':
-    case 'polling': {
-      const { error } = snapshot
-      if (!error) return { status: hasData ? 'polling' : 'connecting', ...calm }
-      const { failures, retryAt } = snapshot.name === 'polling' ? snapshot : { failures: 1, retryAt: undefined }
-      if (error.code === 'runaway') return { ...paused('runaway'), error, attempt: failures, retryAt }
-      return { ...calm, status: 'reconnecting', error, attempt: failures, retryAt }
-    }
+    case 'polling':
+      return snapshot.error
+        ? retrying(snapshot.error, snapshot.failures, snapshot.retryAt)
+        : show(hasData ? 'polling' : 'connecting')
     case 'held-back':
       return paused(snapshot.by)
     case 'failed':
@@ -106,7 +112,7 @@ export function fromSnapshot(snapshot: SnapshotState, hasData: boolean): Connect
 /** A channel whose stream is given up shows that it polls, if it does, and why the stream cannot be had. */
 export function fromFallback(stream: StreamState, snapshot: SnapshotState, hasData: boolean): Connectivity {
   const polling = fromSnapshot(snapshot, hasData)
-  const streaming = fromStream(stream, true)
   if (polling.status === 'paused') return polling
+  const streaming = fromStream(stream, true)
   return polling.status === 'polling' ? { ...streaming, status: 'polling', pausedBy: undefined } : streaming
 }

@@ -1,6 +1,7 @@
 /** A channel that somebody wants: joins its sources, shows how they are doing, and leaves them when nobody does any more. */
 import type { JsonAnswer } from '../network/coordinated-fetch'
-import { isMillraceError, MillraceError, reportException } from '../primitives/errors'
+import type { AlertCode } from '../primitives/alerts'
+import { MillraceError, reportException } from '../primitives/errors'
 import { issueAt } from '../primitives/printable'
 import type { SnapshotSource } from '../sources/snapshot-source'
 import type { StreamSource, StreamState } from '../sources/stream-source'
@@ -302,26 +303,25 @@ export function createLiveChannel(
 
     function settle(validated: Awaited<typeof result>): void {
       if (ended) return
+      let why = 'could not be taken by `fromSnapshot` or `position`, which threw'
       try {
         if (validated?.issues) {
-          const message = `${endpoint} answered with a body that does not fit its schema${issueAt(validated.issues)}: the server has changed, or the schema is wrong.`
-          throw new MillraceError('invalid-body', message, { endpoint })
+          why = `does not fit its schema${issueAt(validated.issues)}`
+          throw undefined
         }
         const body = validated ? validated.value : value
         const { fromSnapshot: shape, position } = definition
         const id = headers.get('last-event-id')
         const where = position ? position(body, headers) : id === null ? undefined : { id }
-        snapshotFailed = false
         const resumes = stream !== undefined && (isOpen ? stream.resumed : stream.lastEventId !== '')
         data.applySnapshot(shape ? shape(body) : body, stream && where, resumes)
+        snapshotFailed = false
       } catch (thrown) {
-        if (!isMillraceError(thrown)) reportException(thrown)
-        const message = `${endpoint} answered with a body that \`fromSnapshot\` or \`position\` could not take.`
-        const error = isMillraceError(thrown)
-          ? thrown
-          : new MillraceError('invalid-body', message, { endpoint, cause: thrown })
+        if (thrown) reportException(thrown)
         data.counts.invalid++
-        alert({ code: 'invalid-event', message: error.message, endpoint, channel: key })
+        warn('invalid-event', `a snapshot ${why}.`)
+        const message = `${endpoint} answered with a body that ${why}: the server has changed, or the channel is wrong.`
+        const error = new MillraceError('invalid-body', message, { endpoint, cause: thrown })
         if (!data.giveUpSnapshot()) return end(failed(error))
         snapshotError = error
         changed()
@@ -377,43 +377,28 @@ export function createLiveChannel(
       },
       terminal: () => end(complete),
       gap(why) {
-        alert({
-          code: 'gap',
-          message: `${stream?.endpoint ?? key}: ${why}. ${snapshot ? 'The state is taken from the snapshot again.' : 'There is no snapshot to make up for it.'}`,
-          channel: key,
-          ...(stream && { endpoint: stream.endpoint }),
-        })
+        warn(
+          'gap',
+          `${why}. ${snapshot ? 'The snapshot is asked for again' : 'There is no snapshot to make up for it'}.`,
+        )
         if (snapshot) resync('background')
         return snapshot !== undefined
       },
-      invalid: (why) =>
-        alert({
-          code: 'invalid-event',
-          message: `${stream?.endpoint ?? key}: an event ${why}. It is dropped.`,
-          channel: key,
-          ...(stream && { endpoint: stream.endpoint }),
-        }),
-      overflow: () =>
-        alert({
-          code: 'overflow',
-          message: `${key}: too many events came before its snapshot did. The oldest are dropped.`,
-          channel: key,
-        }),
+      invalid: (why) => warn('invalid-event', `an event ${why}. It is dropped.`),
+      overflow: () => warn('overflow', 'too many events came before its snapshot did. The oldest are dropped.'),
       patience: (run) => clock.after(PATIENCE, run, `missing events ${key}`),
       since: (id) => stream?.since(id),
     })
   }
 
-  function onOverflow(subscriber: Subscriber, silently: boolean): void {
+  function onOverflow({ label, id }: Subscriber, silently: boolean): void {
     data.counts.overflowed++
-    if (silently) return
-    const message = `${key}: "${subscriber.label ?? subscriber.id}" takes events too slowly. The oldest are dropped.`
-    alert({
-      code: 'overflow',
-      message,
-      channel: key,
-      ...(subscriber.label !== undefined && { subscriber: subscriber.label }),
-    })
+    if (!silently) warn('overflow', `"${label ?? id}" takes events too slowly. The oldest are dropped.`, label)
+  }
+
+  function warn(code: AlertCode, what: string, subscriber?: string): void {
+    const endpoint = (stream ?? snapshot)?.endpoint
+    alert({ code, message: `${endpoint ?? key}: ${what}`, endpoint, channel: key, subscriber })
   }
 
   function connectivity(): Connectivity {

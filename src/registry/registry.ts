@@ -39,10 +39,10 @@ export interface Subscription<S> {
 export interface SubscriberRecord {
   readonly id: string
   readonly key: string
-  readonly label?: string
+  readonly label?: string | undefined
   /** ms since the epoch. */
   readonly since: number
-  readonly lifetime?: number
+  readonly lifetime?: number | undefined
 }
 
 export interface RegistryHooks {
@@ -216,11 +216,11 @@ export function createRegistry(source: SourceContext, hooks: RegistryHooks): Reg
       total--
       rejected++
       const message = `${key} has a subscriber already, and one of the two is \`exclusive\`: "${label ?? id}" is refused.`
-      alert({ code: 'rejected', message, channel: key, ...(label !== undefined && { subscriber: label }) })
+      alert({ code: 'rejected', message, channel: key, subscriber: label })
       throw new MillraceError('rejected', message)
     }
     const since = clock.now()
-    const record: SubscriberRecord = { id, key, since, ...(label !== undefined && { label }) }
+    const record: SubscriberRecord = { id, key, label, since }
     const subscriber: Subscriber = {
       id,
       label,

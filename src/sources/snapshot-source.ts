@@ -12,12 +12,12 @@ import type { SourceContext } from './source-context'
 import { bodyOf, headersOf, type ResolvedTarget, resolveTarget, type Target } from './target'
 
 export type SnapshotState =
-  /** Nobody polls; `error` is that of the last answer. */
-  | { readonly name: 'idle'; readonly error: MillraceError | undefined }
   | {
-      readonly name: 'polling'
+      /** `idle`: nobody polls. */
+      readonly name: 'idle' | 'polling'
       readonly failures: number
       readonly retryAt: number | undefined
+      /** That of the last answer. */
       readonly error: MillraceError | undefined
     }
   | { readonly name: 'held-back'; readonly by: PauseReason }
@@ -50,6 +50,7 @@ export interface SnapshotSource {
   pull(kind: 'foreground' | 'background', fresh: boolean): Promise<void>
 }
 
+const calm: SnapshotState = { name: 'idle', failures: 0, retryAt: undefined, error: undefined }
 const JITTER = 0.1
 /** ms: failing polls slow down to this, unless they are slower anyway. */
 const SLOWEST = 60_000
@@ -61,7 +62,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
   const sinks = new Set<SnapshotSink>()
   const fixed = typeof target === 'function' ? undefined : (resolveTarget(target, settings.baseUrl) as ResolvedTarget)
   let endpoint = fixed ? endpointOf(fixed.method, fixed.url) : 'a snapshot whose URL is not known yet'
-  let state: SnapshotState = { name: 'idle', error: undefined }
+  let state: SnapshotState = calm
   let failures = 0
   let last: unknown
   let askedBefore = false
@@ -97,7 +98,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       }
     },
     reschedule(restart) {
-      if (restart && state.name === 'failed') state = { name: 'idle', error: undefined }
+      if (restart && state.name === 'failed') state = calm
       settle('now')
     },
     pull,
@@ -137,8 +138,9 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
     const error = 'error' in state ? state.error : undefined
     if (every === undefined) {
       gridAt = undefined
+      const tried = failures
       failures = 0
-      return set({ name: 'idle', error })
+      return set({ name: 'idle', failures: tried, retryAt: undefined, error })
     }
     const now = clock.now()
     const step = failures > 0 ? Math.max(every, Math.min(every * 2 ** Math.min(failures, 10), SLOWEST)) : every
@@ -228,7 +230,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       const value = shareStructure(last, answer.value)
       last = value
       each((sink) => sink.onAnswer({ ...answer, value }, endpoint))
-      return { name: 'idle', error: undefined }
+      return calm
     } catch (thrown) {
       if (signal.aborted) return undefined
       const error = isMillraceError(thrown) ? thrown : networkError(endpoint, 'could not be asked', thrown)

@@ -22,7 +22,7 @@ import type { MillraceError } from '../primitives/errors'
 
 export type ReconnectionState =
   | { readonly name: 'idle' }
-  | { readonly name: 'connecting'; readonly failures: number; readonly since: number; readonly error?: MillraceError }
+  | { readonly name: 'connecting'; readonly failures: number; readonly since: number; readonly error: MillraceError | undefined }
   | { readonly name: 'open'; readonly failures: number; readonly since: number }
   | { readonly name: 'waiting'; readonly failures: number; readonly retryAt: number; readonly error: MillraceError }
   | { readonly name: 'paused'; readonly failures: number }
@@ -46,54 +46,53 @@ export function createReconnection(
   backoff: BackoffOptions,
 ): (state: ReconnectionState, event: ReconnectionEvent, now: number) => ReconnectionStep {
   return (state, event, now) => {
-    const connected = state.name === 'connecting' || state.name === 'open'
+    const { name } = state
+    const waits = name === 'waiting'
+    const connected = name === 'connecting' || name === 'open'
     const failures = 'failures' in state ? state.failures : 0
-    const drop: ReconnectionEffect[] = connected ? ['disconnect'] : []
-    const connect = (error?: MillraceError): ReconnectionStep => ({
-      state: { name: 'connecting', failures, since: now, ...(error && { error }) },
-      effects: [...drop, 'connect'],
-    })
 
-    switch (event.type) {
-      case 'start':
-        if (connected || state.name === 'waiting') break
-        return connect()
-      case 'opened':
-        if (state.name !== 'connecting') break
-        return { state: { name: 'open', failures, since: now }, effects: [] }
-      case 'lost': {
-        if (!connected) break
-        const wasOpen = state.name === 'open'
-        const inARow = wasOpen && now - state.since >= backoff.resetAfter ? 0 : failures
-        const floor = wasOpen ? Math.max(event.floor, backoff.base) : event.floor
-        const retryAt = now + backoffDelay(backoff, inARow, event.random, floor)
-        return {
-          state: { name: 'waiting', failures: inARow + 1, retryAt, error: event.error },
-          effects: [...drop, 'sleep'],
-        }
+    const next = after() || state
+    if (next === state) return { state, effects: [] }
+    const effects: ReconnectionEffect[] = connected && next.name !== 'open' ? ['disconnect'] : []
+    if (next.name === 'connecting') effects.push('connect')
+    if (next.name === 'waiting') effects.push('sleep')
+    return { state: next, effects }
+
+    /** Each event, the states in which it counts, and what it leads to. */
+    function after(): ReconnectionState | false {
+      switch (event.type) {
+        case 'start':
+          return !connected && !waits && connecting()
+        case 'resume':
+          return name === 'paused' && connecting()
+        case 'due':
+          return waits && connecting(state.error)
+        case 'replace':
+          return (connected || waits) && connecting('error' in state ? state.error : undefined)
+        case 'opened':
+          return name === 'connecting' && { name: 'open', failures, since: now }
+        case 'lost':
+          return connected && waiting(event.error, event.random, event.floor)
+        case 'refused':
+          return connected && { name: 'failed', error: event.error }
+        case 'finished':
+          return connected && { name: 'complete' }
+        case 'pause':
+          return (connected || waits) && { name: 'paused', failures }
+        case 'stop':
+          return name !== 'idle' && { name: 'idle' }
       }
-      case 'refused':
-        if (!connected) break
-        return { state: { name: 'failed', error: event.error }, effects: drop }
-      case 'finished':
-        if (!connected) break
-        return { state: { name: 'complete' }, effects: drop }
-      case 'due':
-        if (state.name !== 'waiting') break
-        return connect(state.error)
-      case 'replace':
-        if (!connected && state.name !== 'waiting') break
-        return connect('error' in state ? state.error : undefined)
-      case 'pause':
-        if (!connected && state.name !== 'waiting') break
-        return { state: { name: 'paused', failures }, effects: drop }
-      case 'resume':
-        if (state.name !== 'paused') break
-        return connect()
-      case 'stop':
-        if (state.name === 'idle') break
-        return { state: { name: 'idle' }, effects: drop }
     }
-    return { state, effects: [] }
+
+    function connecting(error?: MillraceError): ReconnectionState {
+      return { name: 'connecting', failures, since: now, error }
+    }
+
+    function waiting(error: MillraceError, random: number, floor: number): ReconnectionState {
+      const lived = state.name === 'open' ? now - state.since : undefined
+      const before = lived !== undefined && lived >= backoff.resetAfter ? 0 : failures
+      const least = lived === undefined ? floor : Math.max(floor, backoff.base)
+      return { name: 'waiting', failures: before + 1, retryAt: now + backoffDelay(backoff, before, random, least), error }
+    }
   }
 }
