@@ -33,6 +33,8 @@ export interface ChannelDataHooks {
   patience(run: () => void): () => void
   /** What the stream brought after this id; undefined if it is not known. */
   since(id: string): readonly Message[] | undefined
+  /** The stream's, '' if it has none. */
+  lastEventId(): string
 }
 
 export interface ChannelData {
@@ -70,10 +72,8 @@ interface Recorded {
   readonly held: boolean
 }
 
-/** What may wait for a snapshot. */
-const MOST_RECORDED = 10_000
-/** For how many messages a position that has not been seen yet may still turn up. */
-const MOST_AHEAD = 1_024
+/** How many events may wait: for a snapshot, or for its position. */
+const MOST_WAITING = 10_000
 
 export function createChannelData(
   definition: () => ChannelDefinition,
@@ -88,6 +88,8 @@ export function createChannelData(
   /** Whether `value` is something that events may be folded onto. */
   let hasBase = false
   let recorded: Recorded[] | undefined
+  /** The stream's last id when recording began. */
+  let recordedAfter: string | undefined
   let holding = false
   let sequencer: Sequencer<{ event: StreamEvent; message: Message | undefined }> = createSequencer()
   let stopPatience: (() => void) | undefined
@@ -123,6 +125,7 @@ export function createChannelData(
     accept,
     expectSnapshot(hold) {
       holding ||= hold
+      if (!recorded) recordedAfter = hooks.lastEventId()
       recorded ??= []
     },
     applySnapshot,
@@ -156,6 +159,8 @@ export function createChannelData(
           counts.invalid++
           hooks.invalid(decoded.invalid)
         } else record(decoded.event, message)
+        // A snapshot may stand at an event of another channel's.
+        if (!holding && meetsAhead(message)) hooks.changed()
       } catch (error) {
         // A function of the channel's own threw: that concerns this event, not the connection.
         counts.invalid++
@@ -166,7 +171,7 @@ export function createChannelData(
 
   function record(event: StreamEvent, message: Message): void {
     recorded?.push({ event, message, held: holding })
-    if (recorded && recorded.length > MOST_RECORDED && recorded.shift()?.held) {
+    if (recorded && recorded.length > MOST_WAITING && recorded.shift()?.held) {
       counts.overflowed++
       hooks.overflow()
     }
@@ -210,23 +215,33 @@ export function createChannelData(
   function take(event: StreamEvent, message: Message | undefined): void {
     if (ended) return
     const before = value
-    if (ahead?.passed) ahead.passed.push(event)
-    else fold(event)
-    if (ahead && message) {
-      if (message.lastEventId === ahead.id) {
-        value = ahead.value
-        forgetAhead()
-      } else if (--ahead.left === 0) {
-        foldPassed()
-        forgetAhead()
-      }
-    }
+    if (!ahead?.passed) fold(event)
+    else if (ahead.passed.push(event) > MOST_WAITING) foldPassed()
+    if (message) meetsAhead(message)
     hand(event, value !== before)
   }
 
   function expectAhead(id: string, surely: boolean): void {
-    ahead = { id, value, passed: surely ? [] : undefined, left: MOST_AHEAD }
-    if (surely) stopAhead = hooks.patience(() => foldPassed() && hooks.changed())
+    ahead = { id, value, passed: surely ? [] : undefined }
+    if (surely) awaitPosition()
+  }
+
+  /** A position that does not come although events do is not one of this stream's. */
+  function awaitPosition(): void {
+    stopAhead = hooks.patience(() => {
+      if (ahead?.passed?.length === 0) awaitPosition()
+      else if (foldPassed()) hooks.changed()
+    })
+  }
+
+  /** Answers whether this changes the state. */
+  function meetsAhead({ lastEventId }: Message): boolean {
+    if (lastEventId !== ahead?.id) return false
+    const before = value
+    value = ahead.value
+    if (value !== before) updatedAt = hooks.now()
+    forgetAhead()
+    return value !== before
   }
 
   function forgetAhead(): void {
@@ -279,7 +294,11 @@ export function createChannelData(
     holding = false
     const before = value
     const wasKept = isKept
-    const after = position?.id === undefined ? undefined : hooks.since(position.id)
+    const id = position?.id
+    const at = records.findLastIndex(({ message }) => message.lastEventId === id)
+    /** What the snapshot does not contain, if that is known: of the records, or of what came even before them. */
+    const news = id !== undefined && (at >= 0 || id === recordedAfter) ? records.slice(at + 1) : undefined
+    const earlier = id === undefined || news ? undefined : hooks.since(id)
     const { sequence } = definition()
     const numbered = sequence && position?.sequence !== undefined ? { sequence, upTo: position.sequence } : undefined
 
@@ -291,28 +310,32 @@ export function createChannelData(
       hasBase = true
       isKept = false
       forgetAhead()
-      const held = new Set(records.filter((record) => record.held).map(({ message }) => message))
-      if (after) refold(after.filter((message) => !held.has(message)))
-      else {
-        const unseen = position?.id !== undefined && !numbered
+      if (earlier) {
+        const held = new Set(records.filter((record) => record.held).map(({ message }) => message))
+        refold(earlier.filter((message) => !held.has(message)))
+      } else {
+        const ahead = id !== undefined && !news && !numbered
         // A stream that resumes from before the snapshot has brought nothing from after it yet.
-        if (!unseen || !resumed)
-          for (const { event, held } of records)
+        if (!ahead || !resumed)
+          for (const { event, held } of news ?? records)
             if (!held && !(numbered && numbered.sequence(event) <= numbered.upTo)) fold(event)
-        if (unseen) expectAhead(position.id as string, resumed)
+        if (ahead) expectAhead(id, resumed)
       }
     }
     if (value !== before) updatedAt = hooks.now()
     if (value !== before || wasKept) hooks.changed()
 
-    const contained = ({ event, message }: Recorded) =>
-      numbered ? numbered.sequence(event) <= numbered.upTo : after !== undefined && !after.includes(message)
-    for (const record of records) {
-      if (!record.held || ended) continue
-      if (!contained(record)) order(record.event, record.message)
+    records.forEach(({ event, message, held }, index) => {
+      if (!held || ended) return
+      const contained = numbered
+        ? numbered.sequence(event) <= numbered.upTo
+        : news
+          ? index <= at
+          : earlier !== undefined && !earlier.includes(message)
+      if (!contained) order(event, message)
       // It is in the state already; it is still news if it was missed before, or the last word.
-      else if (resumed || isTerminal(record.event)) hand(record.event, false)
-    }
+      else if (resumed || isTerminal(event)) hand(event, false)
+    })
     if (numbered)
       for (const { event, message } of sequencer.continueAfter(Math.max(numbered.upTo, sequencer.last ?? 0)))
         take(event, message)

@@ -388,6 +388,7 @@ export function createLiveChannel(
       overflow: () => warn('overflow', 'too many events came before its snapshot did. The oldest are dropped.'),
       patience: (run) => clock.after(PATIENCE, run, `missing events ${key}`),
       since: (id) => stream?.since(id),
+      lastEventId: () => stream?.lastEventId ?? '',
     })
   }
 

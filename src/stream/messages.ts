@@ -1,4 +1,5 @@
 import { createParser } from 'eventsource-parser'
+import { MillraceError } from '../primitives/errors'
 
 /** One dispatched block of an event stream. */
 export interface Message {
@@ -11,72 +12,66 @@ export interface Message {
   readonly lastEventId: string
 }
 
-export interface MessageReader {
-  /** The messages that this chunk completes. */
-  read(chunk: Uint8Array): readonly Message[]
+/** What a stream remembers from one connection to the next. */
+export interface StreamMemory {
   /** The id of the last finished block, blocks of an id alone included. */
-  readonly lastEventId: string
-  /** Whether a block, or a line, has outgrown the bound: nothing more can be read. */
-  readonly overflown: boolean
+  lastEventId: string
+  /** ms: the delay that the server's last `retry:` asks for. */
+  retry: number
+  /** Whether a comment has come: the server sends heartbeats. */
+  commented: boolean
 }
 
 /** A longer id would not fit into the header that sends it back, so it is not kept. */
 const LONGEST_ID = 4_096
 
 /**
- * Bytes to messages (WHATWG HTML 9.2.6). What is cut off at the end of a stream is never dispatched, and its id never
+ * Bytes to messages (WHATWG HTML 9.2.6), for one connection: the function takes its chunks one by one, and hands on the
+ * messages that each completes, at once. What is cut off at the end of a stream is never dispatched, and its id never
  * becomes the last one.
+ *
+ * @throws MillraceError `too-large` when a block, or a line, has outgrown the bound: nothing more can be read
  */
-export function createMessageReader(options: {
-  lastEventId: string
-  maxEventBytes: number
-  onComment: () => void
-  onRetry: (ms: number) => void
-}): MessageReader {
+export function createMessageReader(
+  memory: StreamMemory,
+  maxEventBytes: number,
+  endpoint: string,
+  onMessages: (messages: readonly Message[]) => void,
+): (chunk: Uint8Array) => void {
   // The parser takes the byte order mark away; a decoder that took it too would take two.
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
-  let { lastEventId } = options
   let messages: Message[] = []
   let overflown = false
 
   const parser = createParser({
-    maxBufferSize: options.maxEventBytes,
-    onComment: options.onComment,
-    onRetry: options.onRetry,
+    maxBufferSize: maxEventBytes,
+    onComment() {
+      memory.commented = true
+    },
+    onRetry(ms) {
+      memory.retry = ms
+    },
     onId(id) {
-      if (id.length <= LONGEST_ID) lastEventId = id
+      // What comes after an overflow is never dispatched: its ids must not count either.
+      if (!overflown && id.length <= LONGEST_ID) memory.lastEventId = id
     },
     onEvent({ id, event, data }) {
       // An event that arrives in one chunk never meets the parser's buffer, hence its bound.
-      if (data.length > options.maxEventBytes) overflown = true
-      if (!overflown) messages.push({ event: event ?? '', data, id, lastEventId })
+      overflown ||= data.length > maxEventBytes
+      if (!overflown) messages.push({ event: event ?? '', data, id, lastEventId: memory.lastEventId })
     },
     onError({ type }) {
-      if (type === 'max-buffer-size-exceeded') overflown = true
+      overflown ||= type === 'max-buffer-size-exceeded'
     },
   })
 
-  return {
-    read(chunk) {
-      parser.feed(decoder.decode(chunk, { stream: true }))
-      const read = messages
-      messages = []
-      return read
-    },
-    get lastEventId() {
-      return lastEventId
-    },
-    get overflown() {
-      return overflown
-    },
+  return (chunk) => {
+    parser.feed(decoder.decode(chunk, { stream: true }))
+    const read = messages
+    messages = []
+    if (read.length > 0) onMessages(read)
+    if (!overflown) return
+    const message = `${endpoint} sent an event of over ${maxEventBytes} bytes: send less at once, or raise \`maxEventBytes\`.`
+    throw new MillraceError('too-large', message, { endpoint, retryable: true })
   }
-}
-
-/**
- * An id as a header value: its UTF-8 bytes, one character each, since `fetch` takes no others (WHATWG HTML 9.2.4);
- * undefined for none, and for one with control characters, which no header can carry.
- */
-export function encodeLastEventId(id: string): string | undefined {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  return /^$|[\x00-\x08\x0a-\x1f\x7f]/.test(id) ? undefined : String.fromCharCode(...new TextEncoder().encode(id))
 }

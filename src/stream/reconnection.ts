@@ -46,53 +46,41 @@ export function createReconnection(
   backoff: BackoffOptions,
 ): (state: ReconnectionState, event: ReconnectionEvent, now: number) => ReconnectionStep {
   return (state, event, now) => {
-    const { name } = state
-    const waits = name === 'waiting'
-    const connected = name === 'connecting' || name === 'open'
+    const connected = state.name === 'connecting' || state.name === 'open'
+    const active = connected || state.name === 'waiting'
     const failures = 'failures' in state ? state.failures : 0
+    const drop: ReconnectionEffect[] = connected ? ['disconnect'] : []
+    const error = 'error' in state ? state.error : undefined
+    const to = (condition: boolean, next: ReconnectionState, effects: readonly ReconnectionEffect[] = drop): ReconnectionStep =>
+      condition ? { state: next, effects } : { state, effects: [] }
+    const connecting = (condition: boolean, error?: MillraceError): ReconnectionStep => to(condition, { name: 'connecting', failures, since: now, error }, [...drop, 'connect'])
 
-    const next = after() || state
-    if (next === state) return { state, effects: [] }
-    const effects: ReconnectionEffect[] = connected && next.name !== 'open' ? ['disconnect'] : []
-    if (next.name === 'connecting') effects.push('connect')
-    if (next.name === 'waiting') effects.push('sleep')
-    return { state: next, effects }
-
-    /** Each event, the states in which it counts, and what it leads to. */
-    function after(): ReconnectionState | false {
-      switch (event.type) {
-        case 'start':
-          return !connected && !waits && connecting()
-        case 'resume':
-          return name === 'paused' && connecting()
-        case 'due':
-          return waits && connecting(state.error)
-        case 'replace':
-          return (connected || waits) && connecting('error' in state ? state.error : undefined)
-        case 'opened':
-          return name === 'connecting' && { name: 'open', failures, since: now }
-        case 'lost':
-          return connected && waiting(event.error, event.random, event.floor)
-        case 'refused':
-          return connected && { name: 'failed', error: event.error }
-        case 'finished':
-          return connected && { name: 'complete' }
-        case 'pause':
-          return (connected || waits) && { name: 'paused', failures }
-        case 'stop':
-          return name !== 'idle' && { name: 'idle' }
+    switch (event.type) {
+      case 'start':
+        return connecting(!active)
+      case 'resume':
+        return connecting(state.name === 'paused')
+      case 'due':
+        return connecting(state.name === 'waiting', error)
+      case 'replace':
+        return connecting(active, error)
+      case 'opened':
+        return to(state.name === 'connecting', { name: 'open', failures, since: now }, [])
+      case 'finished':
+        return to(connected, { name: 'complete' })
+      case 'refused':
+        return to(connected, { name: 'failed', error: event.error })
+      case 'pause':
+        return to(active, { name: 'paused', failures })
+      case 'stop':
+        return to(state.name !== 'idle', { name: 'idle' })
+      case 'lost': {
+        const wasOpen = state.name === 'open'
+        const before = wasOpen && now - state.since >= backoff.resetAfter ? 0 : failures
+        const floor = wasOpen ? Math.max(event.floor, backoff.base) : event.floor
+        const retryAt = now + backoffDelay(backoff, before, event.random, floor)
+        return to(connected, { name: 'waiting', failures: before + 1, retryAt, error: event.error }, [...drop, 'sleep'])
       }
-    }
-
-    function connecting(error?: MillraceError): ReconnectionState {
-      return { name: 'connecting', failures, since: now, error }
-    }
-
-    function waiting(error: MillraceError, random: number, floor: number): ReconnectionState {
-      const lived = state.name === 'open' ? now - state.since : undefined
-      const before = lived !== undefined && lived >= backoff.resetAfter ? 0 : failures
-      const least = lived === undefined ? floor : Math.max(floor, backoff.base)
-      return { name: 'waiting', failures: before + 1, retryAt: now + backoffDelay(backoff, before, random, least), error }
     }
   }
 }

@@ -1,0 +1,30 @@
+/** What a stream's request says, and what its answer means. */
+import { MillraceError } from '../primitives/errors'
+import { statusError } from '../primitives/http'
+import { printable } from '../primitives/printable'
+
+const STREAM = 'text/event-stream'
+
+/**
+ * The caller's headers and the stream's own. An id goes as its UTF-8 bytes, one character each, since `fetch` takes no
+ * others (WHATWG HTML 9.2.4), and not at all if it has control characters, which no header can carry.
+ */
+export function streamHeaders(given: HeadersInit | undefined, lastEventId: string): Headers {
+  const headers = new Headers(given)
+  headers.set('accept', STREAM)
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  if (!/^$|[\x00-\x08\x0a-\x1f\x7f]/.test(lastEventId))
+    headers.set('last-event-id', String.fromCharCode(...new TextEncoder().encode(lastEventId)))
+  return headers
+}
+
+/** Whether an answer is a stream; false if it is the end of one (204). @throws MillraceError if it is neither */
+export function isStream(response: Response, endpoint: string, now: number): boolean {
+  const { status, headers } = response
+  if (status === 204) return false
+  if (status !== 200) throw statusError(endpoint, response, now)
+  const type = headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
+  if (type === STREAM) return true
+  const message = `${endpoint} answered with ${printable(type || 'no content type')}, expected ${STREAM}: the stream URL is wrong, or a login page or a proxy answered.`
+  throw new MillraceError('content-type', message, { status, endpoint })
+}
