@@ -27,13 +27,18 @@ const flagsOn: Required<Flags> = {
 }
 const defaultThresholds: Thresholds = { errorRate: 0.05, memory: 50_000_000, lag: 500, alertEvery: 60_000 }
 
+/** Options that a 0 switches off, or makes immediate. */
+const MAY_BE_ZERO =
+  'resetAfter failures window cooldown queue streams ttl entries bytes staleIfError errorRate memory lag alertEvery'
+
 export function settingsOf(options: ClientOptions): ClientSettings {
   const environment = options.environment ?? detectEnvironment()
   if (!Object.hasOwn(INTERVALS, environment))
     throw configError('`environment` to be development, production, docker or test', String(environment))
   const { jitter, ...backoff } = options.backoff ?? {}
-  checkNumbers('backoff.', backoff)
-  for (const group of ['breaker', 'limits', 'cache', 'thresholds'] as const) checkNumbers(`${group}.`, options[group])
+  checkNumbers('backoff.', backoff, MAY_BE_ZERO)
+  for (const group of ['breaker', 'limits', 'cache', 'thresholds'] as const)
+    checkNumbers(`${group}.`, options[group], MAY_BE_ZERO)
   checkNumbers('', { interval: options.interval })
 
   const isTest = environment === 'test'

@@ -1,13 +1,12 @@
 import { configError } from './errors'
 
-/** A 0 here would be a loop without a pause, or a bound that lets nothing through. */
-const POSITIVE =
-  /^(base|factor|cap|maxEventBytes|idleTimeout|burst|concurrency|backgroundPerMinute|fetchesPer10s|interval)$/
-
-/** Refuses options that are no numbers, or too small ones; `prefix` names their group. */
-export function checkNumbers(prefix: string, given: object | undefined): void {
-  for (const [name, value] of Object.entries(given ?? {})) {
-    const positive = POSITIVE.test(name)
+/**
+ * Refuses options that are no numbers, or too small ones; `prefix` names their group. Most have to be positive: a 0
+ * would be a loop without a pause, or a bound that lets nothing through. `mayBeZero` names the others.
+ */
+export function checkNumbers(prefix: string, given: object = {}, mayBeZero = ''): void {
+  for (const [name, value] of Object.entries(given)) {
+    const positive = !mayBeZero.split(' ').includes(name)
     if (value === undefined || (typeof value === 'number' && (positive ? value > 0 : value >= 0))) continue
     throw configError(
       `\`${prefix}${name}\` to be a ${positive ? 'positive number' : 'number of at least 0'}`,

@@ -39,35 +39,43 @@ const FRAME = 16
 /** A hidden page gets no frames: after this long a frame is run by a timer instead. */
 const FRAME_OVERDUE = 250
 
-/** The platform's clock. */
-export const systemClock: Clock = {
-  now: () => Date.now(),
-  random: () => Math.random(),
-  after(ms, run) {
-    const due = Date.now() + (ms > 0 ? ms : 0)
-    let timer: ReturnType<typeof setTimeout>
-    const arm = () => {
-      const left = due - Date.now()
-      timer = left > LONGEST_TIMEOUT ? setTimeout(arm, LONGEST_TIMEOUT) : setTimeout(run, left)
-    }
-    arm()
-    return () => clearTimeout(timer)
-  },
-  frame(run) {
-    if (typeof requestAnimationFrame !== 'function') return systemClock.after(FRAME, run, '')
-    const cancel = () => {
-      cancelAnimationFrame(frame)
-      clearTimeout(timer)
-    }
-    const fire = () => {
-      cancel()
-      run()
-    }
-    const frame = requestAnimationFrame(fire)
-    const timer = setTimeout(fire, FRAME_OVERDUE)
-    return cancel
-  },
+/** A clock without frames. */
+export type Timers = Omit<Clock, 'frame'>
+
+const now = (): number => Date.now()
+const random = (): number => Math.random()
+
+function after(ms: number, run: () => void): () => void {
+  const due = now() + (ms > 0 ? ms : 0)
+  let timer: ReturnType<typeof setTimeout>
+  const arm = () => {
+    const left = due - now()
+    timer = left > LONGEST_TIMEOUT ? setTimeout(arm, LONGEST_TIMEOUT) : setTimeout(run, left)
+  }
+  arm()
+  return () => clearTimeout(timer)
 }
+
+function frame(run: () => void): () => void {
+  if (typeof requestAnimationFrame !== 'function') return after(FRAME, run)
+  const cancel = () => {
+    cancelAnimationFrame(request)
+    clearTimeout(timer)
+  }
+  const fire = () => {
+    cancel()
+    run()
+  }
+  const request = requestAnimationFrame(fire)
+  const timer = setTimeout(fire, FRAME_OVERDUE)
+  return cancel
+}
+
+/** The platform's clock, for those who draw nothing. */
+export const timers: Timers = { now, random, after }
+
+/** The platform's clock. */
+export const systemClock: Clock = { now, random, after, frame }
 
 /** A clock that knows by name what it still has to do. */
 export interface TrackedClock extends Clock {

@@ -29,7 +29,7 @@ export interface MillraceErrorDetails {
   cause?: unknown
 }
 
-const brand = Symbol.for('millrace.error')
+const brand: unique symbol = Symbol.for('millrace.error') as never
 
 /**
  * The one error class. The message names the endpoint, what was expected, what came and what to do; it never holds a
@@ -48,31 +48,29 @@ const brand = Symbol.for('millrace.error')
  */
 export class MillraceError extends Error {
   /** What went wrong. */
-  readonly code: MillraceErrorCode
+  declare readonly code: MillraceErrorCode
   /** Whether the same request may succeed later. */
-  readonly retryable: boolean
+  declare readonly retryable: boolean
   /** The HTTP status, where an answer came. */
-  readonly status: number | undefined
+  declare readonly status: number | undefined
   /** Method, origin and path of the request, without its query. */
-  readonly endpoint: string | undefined
+  declare readonly endpoint: string | undefined
   /** ms that must pass before it makes sense to ask again, where that is known. */
-  readonly retryAfter: number | undefined
+  declare readonly retryAfter: number | undefined
 
-  constructor(code: MillraceErrorCode, message: string, details: MillraceErrorDetails = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause })
-    this.name = 'MillraceError'
-    this.code = code
-    this.retryable = details.retryable ?? false
-    this.status = details.status
-    this.endpoint = details.endpoint
-    this.retryAfter = details.retryAfter
-    Object.defineProperty(this, brand, { value: true })
+  constructor(code: MillraceErrorCode, message: string, { cause, ...details }: MillraceErrorDetails = {}) {
+    super(message, cause === undefined ? cause : { cause })
+    Object.assign(this, { name: 'MillraceError', code, retryable: false }, details)
+  }
+
+  get [brand](): true {
+    return true
   }
 }
 
 /** Whether a value is a {@link MillraceError}, of this copy of the bundle or of another one in the page. */
 export function isMillraceError(value: unknown): value is MillraceError {
-  return typeof value === 'object' && value !== null && (value as { [brand]?: boolean })[brand] === true
+  return (value as { [brand]?: unknown } | null | undefined)?.[brand] === true
 }
 
 /** A mistake in the caller's own code: says what was expected and what came. */

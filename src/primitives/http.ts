@@ -1,5 +1,5 @@
 import { LONGEST_SERVER_DELAY } from './backoff'
-import { MillraceError, type MillraceErrorDetails } from './errors'
+import { MillraceError, type MillraceErrorCode, type MillraceErrorDetails } from './errors'
 
 /** Whether an answer says "not now" (RFC 9110 section 15.5.9, RFC 6585, RFC 8470, and all 5xx) rather than "no". */
 export const isRetryableStatus = (status: number): boolean =>
@@ -13,33 +13,44 @@ export function retryAfterOf(headers: Headers, now: number): number | undefined 
   return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), LONGEST_SERVER_DELAY)
 }
 
-/** The error of an answer whose status is not a success. */
-export function statusError(endpoint: string, response: Response, now: number): MillraceError {
-  const { status } = response
+/** The error of one request: the message begins with its endpoint, `what` goes on. */
+export function requestError(
+  code: MillraceErrorCode,
+  endpoint: string,
+  what: string,
+  details?: MillraceErrorDetails,
+): MillraceError {
+  return new MillraceError(code, `${endpoint} ${what}`, { endpoint, ...details })
+}
+
+/** The error of a request that got no answer, or whose answer broke off: worth another attempt. */
+export function networkError(
+  endpoint: string,
+  what: string,
+  cause?: unknown,
+  code: MillraceErrorCode = 'network',
+): MillraceError {
+  return requestError(code, endpoint, `${what}. Trying again later.`, { retryable: true, cause })
+}
+
+const ADVICE: Record<number, string> = {
+  204: 'the server has ended the stream for good',
+  401: 'not signed in, or the token has expired: refresh it in `onUnauthorized`',
+  403: 'this identity may not read it',
+  404: 'the URL is wrong or the resource is gone',
+  410: 'the URL is wrong or the resource is gone',
+  429: 'too many requests',
+}
+
+/** The error of an answer whose status is not the expected one. */
+export function statusError(endpoint: string, { status, headers }: Response, now: number): MillraceError {
   const retryable = isRetryableStatus(status)
-  return new MillraceError(
+  const advice =
+    ADVICE[status] ?? (retryable ? 'the server cannot answer now' : 'expected a success, check the request')
+  return requestError(
     status === 401 ? 'unauthorized' : 'http',
-    `${endpoint} answered ${status}: ${advice(status)}`,
-    {
-      status,
-      endpoint,
-      retryable,
-      retryAfter: retryable ? retryAfterOf(response.headers, now) : undefined,
-    },
+    endpoint,
+    `answered ${status}: ${advice}. ${retryable ? 'Trying again later.' : 'Not retrying.'}`,
+    { status, retryable, retryAfter: retryable ? retryAfterOf(headers, now) : undefined },
   )
-}
-
-function advice(status: number): string {
-  if (status === 401) return 'not signed in, or the token has expired. Refresh it in `onUnauthorized`.'
-  if (status === 403) return 'this identity may not read it. Not retrying.'
-  if (status === 404 || status === 410) return 'the URL is wrong or the resource is gone. Not retrying.'
-  if (status === 429) return 'too many requests. Trying again later.'
-  if (isRetryableStatus(status)) return 'the server cannot answer now. Trying again later.'
-  return 'expected a success. Check the request. Not retrying.'
-}
-
-/** The error of a request that got no answer, or whose answer broke off. */
-export function networkError(endpoint: string, what: string, cause?: unknown): MillraceError {
-  const details: MillraceErrorDetails = { endpoint, retryable: true, cause }
-  return new MillraceError('network', `${endpoint} ${what}. Trying again later.`, details)
 }

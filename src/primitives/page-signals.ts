@@ -12,27 +12,18 @@ export const isOffline = (): boolean => typeof navigator !== 'undefined' && navi
 
 /** Calls `callback` at every signal until the returned function is called. */
 export function watchPage(callback: (signal: PageSignal) => void): () => void {
-  const stops: (() => void)[] = []
-  const listen = (target: EventTarget | undefined, type: string, signal: (event: Event) => PageSignal | undefined) => {
-    const listener = (event: Event) => {
-      const found = signal(event)
-      if (found) callback(found)
-    }
-    target?.addEventListener?.(type, listener)
-    stops.push(() => target?.removeEventListener?.(type, listener))
+  const watching = new AbortController()
+  const listen = (target: EventTarget | undefined, types: string[]) => {
+    for (const type of types) target?.addEventListener?.(type, tell, { signal: watching.signal })
   }
+  listen(typeof document === 'undefined' ? undefined : document, ['visibilitychange', 'freeze', 'resume'])
+  listen(globalThis as unknown as EventTarget, ['pagehide', 'pageshow', 'online', 'offline'])
+  return () => watching.abort()
 
-  const page = typeof document === 'undefined' ? undefined : document
-  const scope = globalThis as unknown as EventTarget
-  listen(page, 'visibilitychange', () => (isHidden() ? 'hidden' : 'visible'))
-  listen(page, 'freeze', () => 'freeze')
-  listen(page, 'resume', () => 'resume')
-  listen(scope, 'pagehide', () => 'freeze')
-  listen(scope, 'pageshow', (event) => ((event as PageTransitionEvent).persisted ? 'resume' : undefined))
-  listen(scope, 'offline', () => 'offline')
-  listen(scope, 'online', () => 'online')
-
-  return () => {
-    for (const stop of stops) stop()
+  function tell({ type, persisted }: Event & { persisted?: boolean }): void {
+    if (type === 'visibilitychange') callback(document.visibilityState as PageSignal)
+    else if (type === 'pagehide') callback('freeze')
+    else if (type !== 'pageshow') callback(type as PageSignal)
+    else if (persisted) callback('resume')
   }
 }

@@ -9,7 +9,8 @@ export function resolveUrl(url: string | URL, base?: string | URL): URL {
   }
 }
 
-function pageUrl(): string | undefined {
+/** What a page's own URLs are relative to; undefined outside of pages and workers. */
+export function pageUrl(): string | undefined {
   return typeof document === 'undefined' ? globalThis.location?.href : document.baseURI
 }
 
