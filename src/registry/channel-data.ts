@@ -20,8 +20,8 @@ export interface KeptData {
 
 export interface ChannelDataHooks {
   now(): number
-  /** Hands an event to the subscribers. */
-  publish(event: StreamEvent): void
+  /** Hands an event to the subscribers; it has changed the value, or not. */
+  publish(event: StreamEvent, changed: boolean): void
   /** The value, or what is known about it, is another. */
   changed(): void
   terminal(): void
@@ -98,9 +98,7 @@ export function createChannelData(
    * the state contains them, until its position turns up. Otherwise, and when that takes too long, the snapshot is taken
    * to be behind: events are folded, and should its position turn up after all, the state is the snapshot again.
    */
-  let ahead:
-    | { readonly id: string; readonly value: unknown; passed: StreamEvent[] | undefined; left: number }
-    | undefined
+  let ahead: { readonly id: string; readonly value: unknown; passed: StreamEvent[] | undefined } | undefined
   let stopAhead: (() => void) | undefined
   let ended = false
   let rate = { since: 0, count: 0, perSecond: 0 }
@@ -183,6 +181,10 @@ export function createChannelData(
     const { sequence } = definition()
     if (!sequence) return take(event, message)
     const number = sequence(event)
+    if (!Number.isSafeInteger(number)) {
+      counts.invalid++
+      return hooks.invalid('has no whole number for its `sequence`')
+    }
     const ready = sequencer.accept(number, { event, message })
     if (ready === 'duplicate') {
       counts.duplicates++
@@ -263,7 +265,7 @@ export function createChannelData(
     if (changed) updatedAt = hooks.now()
     const last = isTerminal(event)
     if (last) ended = true
-    hooks.publish(event)
+    hooks.publish(event, changed)
     if (changed) hooks.changed()
     if (last) hooks.terminal()
   }

@@ -94,14 +94,15 @@ export function fromStream(stream: StreamState, hasData: boolean): Connectivity 
   }
 }
 
-/** A poller's state as a channel shows it. */
-export function fromSnapshot(snapshot: SnapshotState, hasData: boolean): Connectivity {
+/** A poller's state as a channel shows it; an answer may have come and not be usable. */
+export function fromSnapshot(snapshot: SnapshotState, hasData: boolean, bodyError?: MillraceError): Connectivity {
   switch (snapshot.name) {
     case 'idle':
-    case 'polling':
-      return snapshot.error
-        ? retrying(snapshot.error, snapshot.failures, snapshot.retryAt)
-        : show(hasData ? 'polling' : 'connecting')
+    case 'polling': {
+      const error = snapshot.error ?? bodyError
+      if (error) return retrying(error, snapshot.failures || 1, snapshot.retryAt)
+      return show(hasData ? 'polling' : 'connecting')
+    }
     case 'held-back':
       return paused(snapshot.by)
     case 'failed':

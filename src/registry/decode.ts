@@ -1,4 +1,5 @@
 /** Messages to typed events: JSON, one envelope, schemas. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { issueAt, printable } from '../primitives/printable'
 import type { Message } from '../stream/messages'
 import type { ChannelDefinition, Schemas, StreamEvent } from './define-channel'
@@ -24,9 +25,19 @@ export function decode(definition: ChannelDefinition, message: Message, received
   if (events) {
     const schema = Object.hasOwn(events, type) ? events[type] : undefined
     if (!schema) return 'ignored'
-    const result = schema['~standard'].validate(value)
-    if (result instanceof Promise)
-      return { invalid: `"${type}" has a schema that validates asynchronously: expected one that answers at once` }
+    let result: ReturnType<StandardSchemaV1['~standard']['validate']>
+    try {
+      result = schema['~standard'].validate(value)
+    } catch {
+      return { invalid: `"${type}" made its schema throw` }
+    }
+    if (result instanceof Promise) {
+      // Some libraries turn to promises when a function of the schema throws.
+      result.catch(() => {})
+      return {
+        invalid: `"${type}" has a schema that does not answer at once: expected a synchronous one that does not throw`,
+      }
+    }
     if (result.issues) return { invalid: `"${printable(type)}" does not fit its schema${issueAt(result.issues)}` }
     value = result.value
   }

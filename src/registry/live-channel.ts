@@ -75,6 +75,8 @@ export function createLiveChannel(
   let wasPolled = false
   let snapshotFailed = false
   let snapshotError: MillraceError | undefined
+  /** What is wrong with the last answer, though it came. */
+  let bodyError: MillraceError | undefined
   let isOpen = false
   let hasOpened = false
   let cancelGrace: (() => void) | undefined
@@ -205,7 +207,7 @@ export function createLiveChannel(
   function leave(): void {
     leaveStream?.()
     leaveSnapshot?.()
-    leaveStream = leaveSnapshot = stream = snapshot = snapshotError = undefined
+    leaveStream = leaveSnapshot = stream = snapshot = snapshotError = bodyError = undefined
     isOpen = hasOpened = isPolling = wasPolled = snapshotFailed = false
   }
 
@@ -316,14 +318,14 @@ export function createLiveChannel(
         const resumes = stream !== undefined && (isOpen ? stream.resumed : stream.lastEventId !== '')
         data.applySnapshot(shape ? shape(body) : body, stream && where, resumes)
         snapshotFailed = false
+        bodyError = undefined
       } catch (thrown) {
         if (thrown) reportException(thrown)
         data.counts.invalid++
         warn('invalid-event', `a snapshot ${why}.`)
         const message = `${endpoint} answered with a body that ${why}: the server has changed, or the channel is wrong.`
-        const error = new MillraceError('invalid-body', message, { endpoint, cause: thrown })
-        if (!data.giveUpSnapshot()) return end(failed(error))
-        snapshotError = error
+        bodyError = new MillraceError('invalid-body', message, { endpoint, cause: thrown })
+        if (stream && !data.giveUpSnapshot()) return end(failed(bodyError))
         changed()
       }
     }
@@ -366,8 +368,8 @@ export function createLiveChannel(
   function makeData(from: KeptData | undefined): ChannelData {
     return createChannelData(() => definition, from, {
       now: clock.now,
-      publish(event) {
-        state = undefined
+      publish(event, hasChanged) {
+        if (hasChanged) state = undefined
         subscribers.publish(event)
         context.onEvent(key, event)
       },
@@ -409,9 +411,9 @@ export function createLiveChannel(
       if (isPolling && snapshot) return fromFallback(stream.state, snapshot.state, hasData)
       if (isOpen && data.isHolding && snapshot && snapshotError) return fromSnapshot(snapshot.state, hasData)
       const shown = fromStream(stream.state, !data.isHolding || hasData)
-      return shown.status === 'live' && snapshotError ? { ...shown, error: snapshotError } : shown
+      return shown.status === 'live' ? { ...shown, error: snapshotError ?? bodyError } : shown
     }
-    return snapshot ? fromSnapshot(snapshot.state, hasData) : idle
+    return snapshot ? fromSnapshot(snapshot.state, hasData, bodyError) : idle
   }
 
   function stateNow(): ChannelState<unknown> {

@@ -152,7 +152,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
     }
     if (due > now) due += clock.random() * JITTER * step
     due = Math.max(due + spread, now + (error?.retryAfter ?? 0))
-    set({ name: 'polling', failures, error, retryAt: failures > 0 ? due : undefined })
+    set({ name: 'polling', failures, error, retryAt: due })
     if (underWay) return
     cancelTimer = clock.after(
       due - now,

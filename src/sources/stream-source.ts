@@ -6,8 +6,9 @@ import { DEFAULT_TIMEOUT } from '../network/gate'
 import { MillraceError } from '../primitives/errors'
 import { endpointOf } from '../primitives/url'
 import { createEventStream } from '../stream/event-stream'
-import { encodeLastEventId, type Message } from '../stream/messages'
+import type { Message } from '../stream/messages'
 import type { ReconnectionState } from '../stream/reconnection'
+import { streamHeaders } from '../stream/stream-http'
 import type { ConditionChange, PauseReason } from './conditions'
 import { createReplayFilter } from './replay-filter'
 import type { SourceContext } from './source-context'
@@ -75,15 +76,13 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
   const stream = createEventStream({
     clock,
     backoff: settings.backoff,
-    get maxEventBytes() {
-      return Math.max(...[...sinks].map((sink) => sink.maxEventBytes))
-    },
+    maxEventBytes: () => Math.max(...[...sinks].map((sink) => sink.maxEventBytes)),
     endpoint: () => endpoint,
-    idle() {
+    idleTimeout(open, commented) {
       const given = [...sinks].map((sink) => sink.idleTimeout).filter((idle) => idle !== undefined)
       const armed = given.filter((idle) => idle !== false)
-      if (armed.length > 0) return { after: Math.min(...armed), from: 'answer' }
-      return given.length > 0 ? undefined : { after: DEFAULT_IDLE, from: 'comment' }
+      if (armed.length > 0) return open && Math.min(...armed)
+      return open && commented && given.length === 0 && DEFAULT_IDLE
     },
     async connect({ lastEventId, failures, signal }) {
       const first = !connectedBefore && ![...sinks].some((sink) => sink.again)
@@ -101,13 +100,7 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
         input: href,
         url: href,
         init: { method, cache: 'no-store', ...(credentials && { credentials }), ...(body !== undefined && { body }) },
-        async headers() {
-          const headers = new Headers(await headersOf(resolved))
-          headers.set('accept', 'text/event-stream')
-          const id = encodeLastEventId(lastEventId)
-          if (id) headers.set('last-event-id', id)
-          return headers
-        },
+        headers: async () => streamHeaders(await headersOf(resolved), lastEventId),
         endpoint,
         kind: first ? 'foreground' : 'background',
         stream: true,
@@ -130,7 +123,6 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
         retryAfter: settings.backoff.cap,
       })
     },
-    onOpen: () => filter.expectReplay(),
     onMessages(messages) {
       const { fresh, restarted } = filter.sift(messages)
       duplicates += messages.length - fresh.length
@@ -138,6 +130,7 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
       if (fresh.length > 0) each((sink) => sink.onMessages(fresh))
     },
     onChange(state) {
+      if (state.name === 'open') filter.expectReplay()
       if (state.name === 'failed' || state.name === 'complete') freeSlot()
       tell()
     },
@@ -178,7 +171,7 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
       }
     },
     restart() {
-      stream.send({ type: 'due' })
+      stream.send('due')
       if (stream.state.name === 'failed' || stream.state.name === 'complete') begin()
     },
   }
@@ -194,7 +187,7 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
     withdrawClaim?.()
     cancelSpread?.()
     freeSlot()
-    stream.send({ type: 'stop' })
+    stream.send('stop')
     filter.clear()
     onEmpty()
   }
@@ -211,12 +204,12 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
       freeSlot()
       if (stream.state.name === 'paused' || stream.state.name === 'idle') {
         if (wasHeldBack !== reason) tell()
-      } else stream.send({ type: 'pause' })
+      } else stream.send('pause')
     } else if (heldBack || stream.state.name === 'idle') {
       if (change === 'spread')
         cancelSpread = clock.after(clock.random() * SPREAD, () => settle('now'), `resume ${endpoint}`)
       else begin()
-    } else if (change === 'replace') stream.send({ type: 'replace' })
+    } else if (change === 'replace') stream.send('replace')
   }
 
   /** Takes a slot of the origin, then connects. */
@@ -242,7 +235,7 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
 
   function go(): void {
     heldBack = undefined
-    stream.send({ type: stream.state.name === 'paused' ? 'resume' : 'start' })
+    stream.send(stream.state.name === 'paused' ? 'resume' : 'start')
   }
 
   function freeSlot(): void {
