@@ -29,7 +29,7 @@ export interface MillraceErrorDetails {
   cause?: unknown
 }
 
-const brand: unique symbol = Symbol.for('millrace.error') as never
+const brand = Symbol.for('millrace.error')
 
 /**
  * The one error class. The message names the endpoint, what was expected, what came and what to do; it never holds a
@@ -61,10 +61,7 @@ export class MillraceError extends Error {
   constructor(code: MillraceErrorCode, message: string, { cause, ...details }: MillraceErrorDetails = {}) {
     super(message, cause === undefined ? cause : { cause })
     Object.assign(this, { name: 'MillraceError', code, retryable: false }, details)
-  }
-
-  get [brand](): true {
-    return true
+    Object.defineProperty(this, brand, { value: true })
   }
 }
 
