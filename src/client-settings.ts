@@ -35,10 +35,6 @@ export function settingsOf(options: ClientOptions): ClientSettings {
   const environment = options.environment ?? detectEnvironment()
   if (!Object.hasOwn(INTERVALS, environment))
     throw configError('`environment` to be development, production, docker or test', String(environment))
-  const { jitter, ...backoff } = options.backoff ?? {}
-  checkNumbers('backoff.', backoff, MAY_BE_ZERO)
-  for (const group of ['breaker', 'limits', 'cache', 'thresholds'] as const)
-    checkNumbers(`${group}.`, options[group], MAY_BE_ZERO)
   checkNumbers('', { interval: options.interval })
 
   const isTest = environment === 'test'
@@ -53,16 +49,23 @@ export function settingsOf(options: ClientOptions): ClientSettings {
     identity: options.identity ?? null,
     interval: options.interval ?? INTERVALS[environment],
     shortestInterval: isTest ? 200 : 1_000,
-    backoff: { ...defaultBackoff, ...options.backoff },
-    breaker: { ...defaultBreaker, ...options.breaker },
-    limits: { ...defaultLimits, ...(isTest && { backgroundPerMinute: 600 }), ...options.limits },
-    cache: { ...defaultCache, ...options.cache },
-    thresholds: { ...defaultThresholds, ...options.thresholds },
+    backoff: numbersOf('backoff', defaultBackoff, options.backoff),
+    breaker: numbersOf('breaker', defaultBreaker, options.breaker),
+    limits: numbersOf('limits', { ...defaultLimits, ...(isTest && { backgroundPerMinute: 600 }) }, options.limits),
+    cache: numbersOf('cache', defaultCache, options.cache),
+    thresholds: numbersOf('thresholds', defaultThresholds, options.thresholds),
     rollout: options.rollout,
     flags,
     streaming: flags.streaming,
     debug: options.debug ?? false,
   }
+}
+
+/** What is given over the defaults; what is given as `undefined` is not given. */
+function numbersOf<T extends object>(group: string, defaults: T, given: Partial<T> = {}): T {
+  const defined = Object.entries(given).filter(([, value]) => value !== undefined)
+  checkNumbers(`${group}.`, Object.fromEntries(defined.filter(([name]) => name !== 'jitter')), MAY_BE_ZERO)
+  return { ...defaults, ...Object.fromEntries(defined) }
 }
 
 /** What decides which sources a client has: fixed with its first use. */

@@ -35,7 +35,7 @@ export function decode(definition: ChannelDefinition, message: Message, received
       // Some libraries turn to promises when a function of the schema throws.
       result.catch(() => {})
       return {
-        invalid: `"${type}" has a schema that does not answer at once: expected a synchronous one that does not throw`,
+        invalid: `"${type}" has a schema that validates asynchronously, or throws: expected one that answers at once`,
       }
     }
     if (result.issues) return { invalid: `"${printable(type)}" does not fit its schema${issueAt(result.issues)}` }

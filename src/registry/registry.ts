@@ -1,5 +1,6 @@
 /** Who wants what: one live channel per key, one source per request, and the last states of channels that nobody wants. */
 import { configError, MillraceError } from '../primitives/errors'
+import { enterPage } from '../sources/page-sources'
 import { createSnapshotSource, type SnapshotSource } from '../sources/snapshot-source'
 import type { SourceContext } from '../sources/source-context'
 import { createStreamSource, type StreamSource } from '../sources/stream-source'
@@ -100,7 +101,7 @@ export function createRegistry(source: SourceContext, hooks: RegistryHooks): Reg
     settings: hooks.settings,
     onStatus: hooks.onStatus,
     onEvent: hooks.onEvent,
-    streamSource: (target, key) => shared(streams, target, key, createStreamSource),
+    streamSource: (target, key) => shared(streams, target, key, createPageStream),
     snapshotSource: (target, key) => shared(snapshots, target, key, createSnapshotSource),
   }
 
@@ -135,20 +136,39 @@ export function createRegistry(source: SourceContext, hooks: RegistryHooks): Reg
     },
   }
 
+  function createPageStream(
+    target: Target,
+    source: SourceContext,
+    onEmpty: () => void,
+    identity: string,
+  ): StreamSource {
+    const entry = enterPage(JSON.stringify([settings.identity, identity]))
+    const stream = createStreamSource(target, source, () => {
+      entry.leave()
+      onEmpty()
+    })
+    if (entry.isDuplicate) {
+      const { endpoint } = stream
+      const message = `${endpoint} is open in another client of this page too: share one with \`getClient()\`, or pass one client around.`
+      alert({ code: 'duplicate-client', message, endpoint })
+    }
+    return stream
+  }
+
   function shared<T>(
     sources: Map<string, T>,
     target: Target,
     key: string,
-    create: (target: Target, context: SourceContext, onEmpty: () => void) => T,
+    create: (target: Target, context: SourceContext, onEmpty: () => void, identity: string) => T,
   ): T {
     const identity = targetIdentity(target, key, settings.baseUrl)
     let found = sources.get(identity)
     if (!found) {
-      const made = create(target, source, () => {
-        if (sources.get(identity) === made) sources.delete(identity)
-      })
-      sources.set(identity, made)
-      found = made
+      const onEmpty = () => {
+        if (sources.get(identity) === found) sources.delete(identity)
+      }
+      found = create(target, source, onEmpty, identity)
+      sources.set(identity, found)
     }
     return found
   }

@@ -260,8 +260,8 @@ describe('the singleton of the page', () => {
       .getClient()
       .json(journal.server.url('/nowhere'))
       .catch((error: unknown) => error)
-    expect(cjs.isMillraceError(refusal)).toBe(true)
-    expect(refusal).not.toBeInstanceOf(cjs.MillraceError)
+    expect(esm.isMillraceError(refusal)).toBe(true)
+    expect(refusal).not.toBeInstanceOf(esm.MillraceError)
   })
 
   test('takes every option before its first use and only those of run time after it', () => {
