@@ -5,8 +5,8 @@ import { systemClock } from './primitives/clock'
 import { MillraceError } from './primitives/errors'
 import { watchPage } from './primitives/page-signals'
 import { endpointOf, resolveUrl } from './primitives/url'
-import { createEventStream } from './stream/event-stream'
-import { encodeLastEventId, type Message } from './stream/messages'
+import { createEventStream, type EventStream } from './stream/event-stream'
+import { streamHeaders } from './stream/stream-http'
 
 /** What a {@link ReconnectingEventSource} can be given besides its URL. */
 export interface ReconnectingEventSourceInit {
@@ -48,10 +48,6 @@ export interface ReconnectingEventSourceEventMap {
 type Handler<E> = ((event: E) => void) | null
 type Attribute = keyof ReconnectingEventSourceEventMap
 
-const CONNECTING = 0
-const OPEN = 1
-const CLOSED = 2
-
 /**
  * A drop-in for the browser's `EventSource` (WHATWG HTML 9.2) that survives bad servers and works alone, in browsers,
  * workers and Node: full-jitter backoff that resets only after a while of life, `Retry-After`, an optional watchdog for
@@ -71,136 +67,117 @@ const CLOSED = 2
  */
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the interface below types methods that EventTarget has
 export class ReconnectingEventSource extends EventTarget {
-  static readonly CONNECTING: 0 = CONNECTING
-  static readonly OPEN: 1 = OPEN
-  static readonly CLOSED: 2 = CLOSED
-  readonly CONNECTING: 0 = CONNECTING
-  readonly OPEN: 1 = OPEN
-  readonly CLOSED: 2 = CLOSED
+  static readonly CONNECTING = 0
+  static readonly OPEN = 1
+  static readonly CLOSED = 2
+  readonly CONNECTING = 0
+  readonly OPEN = 1
+  readonly CLOSED = 2
   /** The URL that was asked for, resolved. */
   readonly url: string
   readonly withCredentials: boolean
-  #readyState: 0 | 1 | 2 = CONNECTING
-  #handlers: { [K in Attribute]?: Handler<Event> } = {}
-  #close: () => void
+  #stream: EventStream
 
   /** @throws DOMException `SyntaxError` if the URL cannot be resolved, as the browser's does */
   constructor(url: string | URL, init: ReconnectingEventSourceInit = {}) {
     super()
     const target = resolve(url)
-    const { method = 'GET', idleTimeout, maxEventBytes = 2 ** 20, signal } = init
+    const { method = 'GET', idleTimeout, maxEventBytes = 2 ** 20, signal: closing } = init
     const { jitter, ...backoff } = init.backoff ?? {}
     checkNumbers('backoff.', backoff)
     checkNumbers('', { maxEventBytes, idleTimeout: idleTimeout || undefined })
     const endpoint = endpointOf(method, target)
-    let origin = target.origin
+    let { origin } = target
     this.url = target.href
     this.withCredentials = init.withCredentials ?? false
+    this.#defineHandlers()
 
     const stream = createEventStream({
       clock: systemClock,
       backoff: { ...defaultBackoff, ...init.backoff },
-      maxEventBytes,
-      lastEventId: init.lastEventId ?? '',
+      lastEventId: init.lastEventId,
       endpoint: () => endpoint,
-      idle: () => (idleTimeout ? { after: idleTimeout, from: 'request' } : undefined),
+      maxEventBytes: () => maxEventBytes,
+      idleTimeout: () => idleTimeout,
       connect: async ({ lastEventId, signal }) => {
-        const given = typeof init.headers === 'function' ? await init.headers() : init.headers
-        const body = typeof init.body === 'function' ? await init.body() : init.body
-        const headers = new Headers(given)
-        headers.set('accept', 'text/event-stream')
-        const id = encodeLastEventId(lastEventId)
-        if (id) headers.set('last-event-id', id)
-        return (init.fetch ?? platformFetch)(target.href, {
+        const headers = streamHeaders(await ask(init.headers), lastEventId)
+        const body = (await ask(init.body)) ?? null
+        signal.throwIfAborted()
+        const response = await (init.fetch ?? platformFetch)(target.href, {
           method,
           headers,
+          body,
           signal,
           cache: 'no-store',
           credentials: this.withCredentials ? 'include' : 'same-origin',
-          ...(body !== undefined && { body }),
         })
-      },
-      onOpen: (response) => {
-        origin = response.url ? new URL(response.url).origin : target.origin
+        if (!signal.aborted) origin = new URL(response.url || target).origin
+        return response
       },
       onMessages: (messages) => {
-        for (const message of messages) {
-          if (this.#readyState === CLOSED) return
-          this.dispatchEvent(messageEvent(message, origin))
+        for (const { event, data, lastEventId } of messages) {
+          if (stream.state.name === 'idle') return
+          this.dispatchEvent(new MessageEvent(event || 'message', { data, lastEventId, origin }))
         }
       },
       onChange: (state) => {
-        if (this.#readyState === CLOSED) return
-        if (state.name === 'open') {
-          this.#readyState = OPEN
-          this.dispatchEvent(new Event('open'))
-        } else if (state.name === 'waiting') {
-          this.#readyState = CONNECTING
-          this.dispatchEvent(errorEvent(state.error, state.retryAt))
-        } else if (state.name === 'failed' || state.name === 'complete') {
-          this.close()
-          this.dispatchEvent(errorEvent(state.name === 'failed' ? state.error : ended(endpoint)))
-        } else this.#readyState = CONNECTING
+        const { name } = state
+        if (name === 'idle') {
+          stopWatching()
+          closing?.removeEventListener('abort', close)
+        } else if (name === 'open') this.dispatchEvent(new Event(name))
+        else if (name === 'waiting') this.dispatchEvent(errorEvent(state))
+        else if (name === 'failed' || name === 'complete') {
+          close()
+          this.dispatchEvent(errorEvent(name === 'failed' ? state : { error: ended(endpoint) }))
+        }
       },
     })
+    this.#stream = stream
+    if (closing?.aborted) return
 
-    const stopWatching = watchPage((sign) => {
-      if (sign === 'freeze') stream.send({ type: 'pause' })
-      else if (sign === 'resume') stream.send({ type: 'resume' })
-      else if (sign === 'online') stream.send({ type: 'due' })
-    })
     const close = () => this.close()
-    this.#close = () => {
-      stopWatching()
-      signal?.removeEventListener('abort', close)
-      stream.send({ type: 'stop' })
-    }
-    signal?.addEventListener('abort', close)
-    if (signal?.aborted) close()
-    else stream.send({ type: 'start' })
+    closing?.addEventListener('abort', close)
+    const stopWatching = watchPage((sign) => {
+      if (sign === 'freeze') stream.send('pause')
+      else if (sign === 'resume') stream.send(sign)
+      else if (sign === 'online') stream.send('due')
+    })
+    stream.send('start')
   }
 
   /** `CONNECTING` (0) also while it waits to reconnect, `OPEN` (1), `CLOSED` (2). */
   get readyState(): 0 | 1 | 2 {
-    return this.#readyState
-  }
-
-  get onopen(): Handler<Event> {
-    return this.#handlers.open ?? null
-  }
-  set onopen(handler: Handler<Event>) {
-    this.#setHandler('open', handler)
-  }
-  get onmessage(): Handler<MessageEvent<string>> {
-    return this.#handlers.message ?? null
-  }
-  set onmessage(handler: Handler<MessageEvent<string>>) {
-    this.#setHandler('message', handler as Handler<Event>)
-  }
-  get onerror(): Handler<ReconnectingEventSourceErrorEvent> {
-    return this.#handlers.error ?? null
-  }
-  set onerror(handler: Handler<ReconnectingEventSourceErrorEvent>) {
-    this.#setHandler('error', handler as Handler<Event>)
+    const { name } = this.#stream.state
+    return name === 'idle' ? 2 : name === 'open' ? 1 : 0
   }
 
   /** Closes for good: no event is dispatched after it, not even the rest of a chunk. */
   close(): void {
-    if (this.#readyState === CLOSED) return
-    this.#readyState = CLOSED
-    this.#close()
+    this.#stream.send('stop')
   }
 
-  /** A handler attribute keeps the place in the order that it took when it was first set (WHATWG HTML 8.1.8.1). */
-  #setHandler(type: Attribute, handler: Handler<Event>): void {
-    if (!(type in this.#handlers)) super.addEventListener(type, (event) => this.#handlers[type]?.call(this, event))
-    this.#handlers[type] = typeof handler === 'function' ? handler : null
+  /** A handler keeps its place among the listeners when it is replaced, and gives it up with null (WHATWG HTML 8.1.8.1). */
+  #defineHandlers(): void {
+    for (const type of ['open', 'message', 'error']) {
+      let handler: Handler<Event> = null
+      const listener = (event: Event) => handler?.call(this, event)
+      Object.defineProperty(this, `on${type}`, {
+        get: () => handler,
+        set: (given: unknown) => {
+          handler = typeof given === 'function' ? (given as Handler<Event>) : null
+          super[handler ? 'addEventListener' : 'removeEventListener'](type, listener)
+        },
+      })
+    }
   }
 }
 
 /** `open`, `message` and `error` with their types; any other name is an event that the server names. */
-// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: as above
 export interface ReconnectingEventSource {
+  onopen: Handler<Event>
+  onmessage: Handler<MessageEvent<string>>
+  onerror: Handler<ReconnectingEventSourceErrorEvent>
   addEventListener<K extends Attribute>(
     type: K,
     listener: (event: ReconnectingEventSourceEventMap[K]) => void,
@@ -241,12 +218,12 @@ function resolve(url: string | URL): URL {
   }
 }
 
-function messageEvent({ event, data, lastEventId }: Message, origin: string): MessageEvent<string> {
-  return new MessageEvent(event || 'message', { data, lastEventId, origin })
+function ask<T>(given: T | (() => T | Promise<T>)): T | Promise<T> {
+  return typeof given === 'function' ? (given as () => T | Promise<T>)() : given
 }
 
-function errorEvent(error: MillraceError, retryAt?: number): Event {
-  return Object.assign(new Event('error'), { error }, retryAt !== undefined && { retryAt })
+function errorEvent({ error, retryAt }: { error: MillraceError; retryAt?: number }): Event {
+  return Object.assign(new Event('error'), { error, retryAt })
 }
 
 function ended(endpoint: string): MillraceError {

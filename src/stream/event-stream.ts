@@ -1,15 +1,15 @@
 /**
  * One logical stream over many connections: the shell around the reconnection machine. It reads bytes into messages,
- * watches for silence and keeps the last event id. Late callbacks of a connection that was replaced are dead: each
- * compares its own connection with the current one.
+ * watches for silence and keeps the last event id. A connection is its abort signal: whatever a replaced one still does
+ * finds it aborted, and is dead.
  */
 import type { BackoffOptions } from '../primitives/backoff'
 import type { Clock } from '../primitives/clock'
 import { isMillraceError, MillraceError } from '../primitives/errors'
 import { networkError } from '../primitives/http'
-import { createMessageReader, type Message } from './messages'
+import { createMessageReader, type Message, type StreamMemory } from './messages'
 import { createReconnection, type ReconnectionEvent, type ReconnectionState } from './reconnection'
-import { judgeStreamAnswer } from './stream-answer'
+import { isStream } from './stream-http'
 
 export interface Attempt {
   readonly lastEventId: string
@@ -18,29 +18,25 @@ export interface Attempt {
   readonly signal: AbortSignal
 }
 
-export interface IdleWatch {
-  /** ms without a byte before the connection counts as dead. */
-  readonly after: number
-  /** From when: the request, the answer, or the stream's first comment (which shows a server that sends heartbeats). */
-  readonly from: 'request' | 'answer' | 'comment'
-}
-
 export interface EventStreamOptions {
   readonly clock: Clock
   readonly backoff: BackoffOptions
-  readonly maxEventBytes: number
-  readonly lastEventId?: string
+  readonly lastEventId?: string | undefined
   /** Names the request in errors and timers; asked when needed, since a target may change. */
   readonly endpoint: () => string
   /** Sends the request and resolves with its answer's head. */
   readonly connect: (attempt: Attempt) => Promise<Response>
-  readonly idle: () => IdleWatch | undefined
+  /** Asked at each connection. */
+  readonly maxEventBytes: () => number
+  /**
+   * ms without a byte before the connection counts as dead, if that is watched. `open`: the answer is here;
+   * `commented`: the stream has sent a comment, now or on an earlier connection.
+   */
+  readonly idleTimeout: (open: boolean, commented: boolean) => number | false | undefined
   /** After each change of state. */
   readonly onChange: (state: ReconnectionState) => void
   /** Once per network chunk that completed messages. */
   readonly onMessages: (messages: readonly Message[]) => void
-  /** The answer of a connection that has just opened. */
-  readonly onOpen?: (response: Response) => void
   /** A last look at an error before it is acted on. */
   readonly reclassify?: (error: MillraceError) => MillraceError
 }
@@ -48,142 +44,101 @@ export interface EventStreamOptions {
 export interface EventStream {
   readonly state: ReconnectionState
   readonly lastEventId: string
-  send(event: { readonly type: 'start' | 'due' | 'pause' | 'resume' | 'replace' | 'stop' }): void
-}
-
-interface Connection {
-  readonly controller: AbortController
-  lastByteAt: number
-  cancelBody?: () => void
+  send(type: 'start' | 'due' | 'pause' | 'resume' | 'replace' | 'stop'): void
+  /** To be called when `idleTimeout` may answer otherwise than before. */
+  watchSilence(): void
 }
 
 export function createEventStream(options: EventStreamOptions): EventStream {
-  const { clock } = options
+  const { clock, endpoint } = options
   const step = createReconnection(options.backoff)
+  const memory: StreamMemory = { lastEventId: options.lastEventId ?? '', retry: 0, commented: false }
   let state: ReconnectionState = { name: 'idle' }
-  let connection: Connection | undefined
-  let stopTimer: (() => void) | undefined
-  let lastEventId = options.lastEventId ?? ''
-  let serverDelay = 0
-  let heardComment = false
+  let connection = new AbortController()
+  let lastByteAt = 0
+  let stopTimer = () => {}
+  const effects = { connect, sleep, disconnect: () => connection.abort() }
 
   return {
     get state() {
       return state
     },
     get lastEventId() {
-      return lastEventId
+      return memory.lastEventId
     },
-    send,
+    send: (type) => go({ type }),
+    watchSilence,
   }
 
-  function send(event: ReconnectionEvent): void {
-    const before = state
+  function go(event: ReconnectionEvent): void {
     const next = step(state, event, clock.now())
-    if (next.state === before) return
+    if (next.state === state) return
     state = next.state
-    stopTimer?.()
-    stopTimer = undefined
-    for (const effect of next.effects) {
-      if (effect === 'disconnect') disconnect()
-      else if (effect === 'connect') connect()
-      else sleep()
-    }
+    stopTimer()
+    for (const effect of next.effects) effects[effect]()
     options.onChange(state)
   }
 
-  function sleep(): void {
-    if (state.name !== 'waiting') return
-    const ms = state.retryAt - clock.now()
-    stopTimer = clock.after(ms, () => send({ type: 'due' }), `reconnect ${options.endpoint()}`)
+  function wake(ms: number, what: string, run: () => void): void {
+    stopTimer()
+    stopTimer = clock.after(ms, run, `${what} ${endpoint()}`)
   }
 
-  function disconnect(): void {
-    const old = connection
-    connection = undefined
-    old?.controller.abort()
-    old?.cancelBody?.()
+  function sleep(): void {
+    if (state.name === 'waiting') wake(state.retryAt - clock.now(), 'reconnect', () => go({ type: 'due' }))
   }
 
   function connect(): void {
-    const mine: Connection = { controller: new AbortController(), lastByteAt: clock.now() }
-    connection = mine
-    watchSilence(mine)
-    live(mine).then(
-      (event) => mine === connection && send(event),
-      (error: unknown) => mine === connection && send(judge(error)),
-    )
-  }
-
-  /** Resolves with what ended the connection. */
-  async function live(mine: Connection): Promise<ReconnectionEvent> {
-    const failures = 'failures' in state ? state.failures : 0
-    const response = await options.connect({ lastEventId, failures, signal: mine.controller.signal })
-    const reader = response.body?.getReader()
-    mine.cancelBody = () => void reader?.cancel().catch(() => {})
-    if (mine !== connection) {
-      mine.cancelBody()
-      return { type: 'stop' }
-    }
-    const answer = judgeStreamAnswer(response, options.endpoint(), clock.now())
-    if (answer === 'complete') return { type: 'finished' }
-    if (answer !== 'stream') throw answer
-
-    mine.lastByteAt = clock.now()
-    options.onOpen?.(response)
-    send({ type: 'opened' })
-    watchSilence(mine)
-    if (reader) await pump(reader, mine)
-    throw networkError(options.endpoint(), 'ended the stream')
-  }
-
-  async function pump(reader: ReadableStreamDefaultReader<Uint8Array>, mine: Connection): Promise<void> {
-    const messages = createMessageReader({
-      lastEventId,
-      maxEventBytes: options.maxEventBytes,
-      onRetry: (ms) => {
-        serverDelay = ms
-      },
-      onComment: () => {
-        if (heardComment) return
-        heardComment = true
-        watchSilence(mine)
-      },
+    connection = new AbortController()
+    const { signal } = connection
+    lastByteAt = clock.now()
+    watchSilence()
+    live(signal).catch((error: unknown) => {
+      if (!signal.aborted) fail(error)
     })
-    while (mine === connection) {
-      const { done, value } = await reader.read()
-      if (done || mine !== connection) return
-      mine.lastByteAt = clock.now()
-      const read = messages.read(value)
-      lastEventId = messages.lastEventId
-      if (read.length > 0) options.onMessages(read)
-      if (messages.overflown) {
-        const { maxEventBytes } = options
-        const message = `${options.endpoint()} sent an event of over ${maxEventBytes} bytes: send less at once, or raise \`maxEventBytes\`.`
-        throw new MillraceError('too-large', message, { endpoint: options.endpoint(), retryable: true })
-      }
+  }
+
+  /** Runs until the connection is over, and rejects with the reason unless the server has ended the stream for good. */
+  async function live(signal: AbortSignal): Promise<void> {
+    const failures = 'failures' in state ? state.failures : 0
+    const response = await options.connect({ lastEventId: memory.lastEventId, failures, signal })
+    const body = response.body?.getReader()
+    // Also of an answer that nobody reads, and where `fetch` does not heed its signal.
+    const cancel = () => void body?.cancel().catch(() => {})
+    if (signal.aborted) return cancel()
+    signal.addEventListener('abort', cancel)
+    if (!isStream(response, endpoint(), clock.now())) return go({ type: 'finished' })
+
+    const read = createMessageReader(memory, options.maxEventBytes(), endpoint(), options.onMessages)
+    lastByteAt = clock.now()
+    go({ type: 'opened' })
+    watchSilence()
+    for (;;) {
+      const chunk = await body?.read()
+      if (signal.aborted) return
+      if (!chunk?.value) throw networkError(endpoint(), 'ended the stream')
+      lastByteAt = clock.now()
+      const { commented } = memory
+      read(chunk.value)
+      if (memory.commented !== commented) watchSilence()
     }
   }
 
   /** One timer that looks again when the silence could be long enough, not one per chunk. */
-  function watchSilence(mine: Connection): void {
-    const idle = options.idle()
-    if (mine !== connection || !idle) return
-    if (idle.from !== 'request' && (state.name !== 'open' || (idle.from === 'comment' && !heardComment))) return
-    const left = mine.lastByteAt + idle.after - clock.now()
-    stopTimer?.()
-    if (left > 0) {
-      stopTimer = clock.after(left, () => watchSilence(mine), `idle watch ${options.endpoint()}`)
-      return
-    }
-    const message = `${options.endpoint()} sent nothing for ${idle.after} ms: the connection is taken for dead. Trying again.`
-    send(judge(new MillraceError('idle', message, { endpoint: options.endpoint(), retryable: true })))
+  function watchSilence(): void {
+    const ms = options.idleTimeout(state.name === 'open', memory.commented)
+    if (!ms || !('since' in state)) return
+    const left = lastByteAt + ms - clock.now()
+    if (left > 0) return wake(left, 'idle watch', watchSilence)
+    const message = `${endpoint()} sent nothing for ${ms} ms: the connection is taken for dead. Trying again.`
+    fail(new MillraceError('idle', message, { endpoint: endpoint(), retryable: true }))
   }
 
-  function judge(thrown: unknown): ReconnectionEvent {
-    const known = isMillraceError(thrown) ? thrown : networkError(options.endpoint(), 'lost the connection', thrown)
+  function fail(thrown: unknown): void {
+    const what = state.name === 'open' ? 'lost the connection' : 'could not be reached'
+    const known = isMillraceError(thrown) ? thrown : networkError(endpoint(), what, thrown)
     const error = options.reclassify?.(known) ?? known
-    if (!error.retryable) return { type: 'refused', error }
-    return { type: 'lost', error, random: clock.random(), floor: Math.max(serverDelay, error.retryAfter ?? 0) }
+    const floor = Math.max(memory.retry, error.retryAfter ?? 0)
+    go(error.retryable ? { type: 'lost', error, random: clock.random(), floor } : { type: 'refused', error })
   }
 }

@@ -22,7 +22,12 @@ import type { MillraceError } from '../primitives/errors'
 
 export type ReconnectionState =
   | { readonly name: 'idle' }
-  | { readonly name: 'connecting'; readonly failures: number; readonly since: number; readonly error: MillraceError | undefined }
+  | {
+      readonly name: 'connecting'
+      readonly failures: number
+      readonly since: number
+      readonly error: MillraceError | undefined
+    }
   | { readonly name: 'open'; readonly failures: number; readonly since: number }
   | { readonly name: 'waiting'; readonly failures: number; readonly retryAt: number; readonly error: MillraceError }
   | { readonly name: 'paused'; readonly failures: number }
@@ -51,9 +56,13 @@ export function createReconnection(
     const failures = 'failures' in state ? state.failures : 0
     const drop: ReconnectionEffect[] = connected ? ['disconnect'] : []
     const error = 'error' in state ? state.error : undefined
-    const to = (condition: boolean, next: ReconnectionState, effects: readonly ReconnectionEffect[] = drop): ReconnectionStep =>
-      condition ? { state: next, effects } : { state, effects: [] }
-    const connecting = (condition: boolean, error?: MillraceError): ReconnectionStep => to(condition, { name: 'connecting', failures, since: now, error }, [...drop, 'connect'])
+    const to = (
+      condition: boolean,
+      next: ReconnectionState,
+      effects: readonly ReconnectionEffect[] = drop,
+    ): ReconnectionStep => (condition ? { state: next, effects } : { state, effects: [] })
+    const connecting = (condition: boolean, error?: MillraceError): ReconnectionStep =>
+      to(condition, { name: 'connecting', failures, since: now, error }, [...drop, 'connect'])
 
     switch (event.type) {
       case 'start':
