@@ -155,7 +155,7 @@ describe('a failed request', () => {
     const server = await startServer(answering(503))
     const controller = new AbortController()
     const answer = makeClient().fetch(server.url('/a'), { signal: controller.signal }, { retry: 5 })
-    await until(() => clock.pending().length === 1)
+    await until(() => clock.pending().some(({ label }) => label.startsWith('retry')))
     controller.abort('gone')
     await expect(answer).rejects.toBe('gone')
     expect(clock.pending()).toEqual([])
