@@ -157,9 +157,9 @@ export interface ChannelStore<S> {
  *
  * @example
  * ```ts
- * import { createClient, defineChannel } from 'millrace'
+ * import { createClient, defineChannel, type StreamEvent } from 'millrace'
  *
- * const prices = defineChannel<Record<string, number>, never>({ key: 'prices', stream: 'https://example.com/prices' })
+ * const prices = defineChannel<{ last: number }, StreamEvent>({ key: 'prices', stream: 'https://example.com/prices' })
  * const client = createClient({ environment: 'production' })
  * const subscription = client.subscribe(prices, { state: ({ status, data }) => console.log(status, data) })
  * subscription.unsubscribe()

@@ -38,7 +38,7 @@ export function settingsOf(options: ClientOptions): ClientSettings {
   checkNumbers('', { interval: options.interval })
 
   const isTest = environment === 'test'
-  const flags = { ...flagsOn, ...options.flags }
+  const flags = over(flagsOn, options.flags)
   return {
     environment,
     baseUrl: options.baseUrl,
@@ -62,10 +62,14 @@ export function settingsOf(options: ClientOptions): ClientSettings {
 }
 
 /** What is given over the defaults; what is given as `undefined` is not given. */
+function over<T extends object>(defaults: T, given: Partial<T> = {}): T {
+  return { ...defaults, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) }
+}
+
 function numbersOf<T extends object>(group: string, defaults: T, given: Partial<T> = {}): T {
-  const defined = Object.entries(given).filter(([, value]) => value !== undefined)
-  checkNumbers(`${group}.`, Object.fromEntries(defined.filter(([name]) => name !== 'jitter')), MAY_BE_ZERO)
-  return { ...defaults, ...Object.fromEntries(defined) }
+  const { jitter: _, ...numbers } = given as Partial<T> & { jitter?: string }
+  checkNumbers(`${group}.`, numbers, MAY_BE_ZERO)
+  return over(defaults, given)
 }
 
 /** What decides which sources a client has: fixed with its first use. */

@@ -9,7 +9,7 @@ import { type Channel, type ChannelState, type Client, getClient, type Subscribe
  * import { defineChannel } from 'millrace'
  * import { bind } from 'millrace/vanilla'
  *
- * const users = defineChannel<string[], never>({ key: 'users', snapshot: '/api/users' } as never)
+ * const users = defineChannel<string[]>({ key: 'users', snapshot: '/api/users' })
  * const unbind = bind(document.body, users, ({ data }, element) => {
  *   element.textContent = `${data?.length ?? 0} online`
  * })

@@ -1,0 +1,92 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import ts from 'typescript'
+import { describe, expect, test } from 'vitest'
+
+/** The examples of the README and of the TSDoc: a newcomer copies them as they stand, so they have to compile. */
+
+interface Example {
+  readonly name: string
+  readonly code: string
+}
+
+function fromMarkdown(file: string): Example[] {
+  const text = readFileSync(file, 'utf8')
+  return [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code = ''], index) => ({
+    name: `${file} ${index + 1}`,
+    code,
+  }))
+}
+
+function fromComments(file: string): Example[] {
+  const text = readFileSync(file, 'utf8')
+  return [...text.matchAll(/ \* ```ts\n([\s\S]*?) \* ```/g)].map(([, code = ''], index) => ({
+    name: `${file} ${index + 1}`,
+    code: code.replace(/^ \* ?/gm, ''),
+  }))
+}
+
+/** What the compiler says of the examples, by name. */
+function compile(examples: readonly Example[]): Map<string, string[]> {
+  const { config } = ts.readConfigFile('tsconfig.json', ts.sys.readFile)
+  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, process.cwd())
+  const files = new Map(
+    examples.map(({ name, code }, index) => [resolve(`example-${index}.ts`), { name, code: `${code}\nexport {}\n` }]),
+  )
+  const host = ts.createCompilerHost(options)
+  const { fileExists, getSourceFile } = host
+  host.fileExists = (path) => files.has(path) || fileExists(path)
+  host.getSourceFile = (path, version) => {
+    const example = files.get(path)
+    return example ? ts.createSourceFile(path, example.code, version) : getSourceFile(path, version)
+  }
+  const program = ts.createProgram(
+    [...files.keys()],
+    { ...options, isolatedDeclarations: false, declaration: false },
+    host,
+  )
+  const said = new Map<string, string[]>(examples.map(({ name }) => [name, []]))
+  for (const [path, { name }] of files) {
+    const source = program.getSourceFile(path)
+    for (const { messageText } of [
+      ...program.getSyntacticDiagnostics(source),
+      ...program.getSemanticDiagnostics(source),
+    ])
+      said.get(name)?.push(ts.flattenDiagnosticMessageText(messageText, '\n'))
+  }
+  return said
+}
+
+const examples = [
+  ...fromMarkdown('README.md'),
+  ...readdirSync('src', { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .flatMap((name) => fromComments(join('src', name))),
+  { name: 'a wrong one', code: "import { getClient } from 'millrace'\ngetClient().subscribe(1)" },
+]
+const said = compile(examples)
+
+describe('an example compiles', () => {
+  test.each(examples.filter(({ name }) => name !== 'a wrong one').map(({ name }) => name))('%s', (name) => {
+    expect(said.get(name)).toEqual([])
+  })
+
+  test('and a wrong one does not', () => {
+    expect(said.get('a wrong one')).toHaveLength(1)
+  })
+
+  test.each([
+    'createClient',
+    'defineChannel',
+    'getClient',
+    'configure',
+    'subscribe',
+    'coordinatedFetch',
+    'bind',
+    'mount',
+  ])('of %s stands beside it', (name) => {
+    expect(
+      examples.filter((example) => example.name.startsWith('src') && example.code.includes(`${name}(`)),
+    ).not.toEqual([])
+  })
+})
