@@ -1,0 +1,77 @@
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { watchCpu, watchLag } from '../../src/primitives/pressure'
+
+afterEach(() => vi.unstubAllGlobals())
+
+describe('late timers', () => {
+  const watch = () => {
+    const told: number[] = []
+    const { onTimer } = watchLag(
+      () => 100,
+      (ms) => told.push(ms),
+    )
+    return { told, onTimer }
+  }
+
+  test('are told of when three in a row are', () => {
+    const { told, onTimer } = watch()
+    for (const late of [150, 200]) onTimer(late)
+    expect(told).toEqual([])
+    onTimer(250)
+    expect(told).toEqual([250])
+  })
+
+  test('are not, when one in between is on time', () => {
+    const { told, onTimer } = watch()
+    for (const late of [150, 200, 3, 150, 200]) onTimer(late)
+    expect(told).toEqual([])
+  })
+
+  test('are not, when the machine slept', () => {
+    const { told, onTimer } = watch()
+    for (const late of [150, 200, 8 * 3_600_000]) onTimer(late)
+    expect(told).toEqual([])
+  })
+
+  test('are not, in a hidden page, whose timers are slowed on purpose', () => {
+    vi.stubGlobal('document', { visibilityState: 'hidden' })
+    const { told, onTimer } = watch()
+    for (const late of [900, 900, 900]) onTimer(late)
+    expect(told).toEqual([])
+  })
+})
+
+describe('the CPU', () => {
+  test('is watched where the browser tells of it, until the stop', () => {
+    let report: (records: { state: string }[]) => void = () => {}
+    const calls: string[] = []
+    vi.stubGlobal(
+      'PressureObserver',
+      class {
+        constructor(callback: typeof report) {
+          report = callback
+        }
+        async observe(source: string) {
+          calls.push(source)
+        }
+        disconnect() {
+          calls.push('disconnect')
+        }
+      },
+    )
+    let told = 0
+    const stop = watchCpu(() => {
+      told += 1
+    })
+    report([{ state: 'serious' }])
+    expect(told).toBe(0)
+    report([{ state: 'nominal' }, { state: 'critical' }])
+    expect(told).toBe(1)
+    stop()
+    expect(calls).toEqual(['cpu', 'disconnect'])
+  })
+
+  test('is left alone where it does not', () => {
+    expect(watchCpu(() => {})).toBeTypeOf('function')
+  })
+})
