@@ -1,10 +1,11 @@
 import { platformFetch } from './network/gate'
 import { type BackoffOptions, defaultBackoff } from './primitives/backoff'
 import { checkNumbers } from './primitives/check-numbers'
-import { systemClock } from './primitives/clock'
-import { MillraceError } from './primitives/errors'
+import { timers } from './primitives/clock'
+import type { MillraceError } from './primitives/errors'
+import { statusError } from './primitives/http'
 import { watchPage } from './primitives/page-signals'
-import { endpointOf, resolveUrl } from './primitives/url'
+import { endpointOf, pageUrl } from './primitives/url'
 import { createEventStream, type EventStream } from './stream/event-stream'
 import { streamHeaders } from './stream/stream-http'
 
@@ -84,7 +85,7 @@ export class ReconnectingEventSource extends EventTarget {
     const target = resolve(url)
     const { method = 'GET', idleTimeout, maxEventBytes = 2 ** 20, signal: closing } = init
     const { jitter, ...backoff } = init.backoff ?? {}
-    checkNumbers('backoff.', backoff)
+    checkNumbers('backoff.', backoff, 'resetAfter')
     checkNumbers('', { maxEventBytes, idleTimeout: idleTimeout || undefined })
     const endpoint = endpointOf(method, target)
     let { origin } = target
@@ -93,13 +94,13 @@ export class ReconnectingEventSource extends EventTarget {
     this.#defineHandlers()
 
     const stream = createEventStream({
-      clock: systemClock,
+      clock: timers,
       backoff: { ...defaultBackoff, ...init.backoff },
       lastEventId: init.lastEventId,
       endpoint: () => endpoint,
       maxEventBytes: () => maxEventBytes,
       idleTimeout: () => idleTimeout,
-      connect: async ({ lastEventId, signal }) => {
+      connect: async (signal, lastEventId) => {
         const headers = streamHeaders(await ask(init.headers), lastEventId)
         const body = (await ask(init.body)) ?? null
         signal.throwIfAborted()
@@ -111,32 +112,36 @@ export class ReconnectingEventSource extends EventTarget {
           cache: 'no-store',
           credentials: this.withCredentials ? 'include' : 'same-origin',
         })
-        if (!signal.aborted) origin = new URL(response.url || target).origin
+        if (!signal.aborted) origin = new URL(response.url, target).origin
         return response
       },
       onMessages: (messages) => {
         for (const { event, data, lastEventId } of messages) {
           if (stream.state.name === 'idle') return
-          this.dispatchEvent(new MessageEvent(event || 'message', { data, lastEventId, origin }))
+          emit(new MessageEvent(event || 'message', { data, lastEventId, origin }))
         }
       },
       onChange: (state) => {
-        const { name } = state
-        if (name === 'idle') {
-          stopWatching()
-          closing?.removeEventListener('abort', close)
-        } else if (name === 'open') this.dispatchEvent(new Event(name))
-        else if (name === 'waiting') this.dispatchEvent(errorEvent(state))
-        else if (name === 'failed' || name === 'complete') {
-          close()
-          this.dispatchEvent(errorEvent(name === 'failed' ? state : { error: ended(endpoint) }))
+        switch (state.name) {
+          case 'open':
+            return emit(new Event('open'))
+          case 'waiting':
+            return emit(errorEvent(state.error, state.retryAt))
+          case 'failed':
+          case 'complete':
+            close()
+            return emit(errorEvent('error' in state ? state.error : ended(endpoint)))
+          case 'idle':
+            stopWatching()
+            closing?.removeEventListener('abort', close)
         }
       },
     })
     this.#stream = stream
+    const close = () => stream.send('stop')
+    const emit = (event: Event) => void this.dispatchEvent(event)
     if (closing?.aborted) return
 
-    const close = () => this.close()
     closing?.addEventListener('abort', close)
     const stopWatching = watchPage((sign) => {
       if (sign === 'freeze') stream.send('pause')
@@ -212,7 +217,7 @@ export interface ReconnectingEventSource {
 
 function resolve(url: string | URL): URL {
   try {
-    return resolveUrl(url)
+    return new URL(url, pageUrl())
   } catch {
     throw new DOMException('Expected an absolute URL, or a relative one in a page.', 'SyntaxError')
   }
@@ -222,11 +227,10 @@ function ask<T>(given: T | (() => T | Promise<T>)): T | Promise<T> {
   return typeof given === 'function' ? (given as () => T | Promise<T>)() : given
 }
 
-function errorEvent({ error, retryAt }: { error: MillraceError; retryAt?: number }): Event {
+function errorEvent(error: MillraceError, retryAt?: number): Event {
   return Object.assign(new Event('error'), { error, retryAt })
 }
 
 function ended(endpoint: string): MillraceError {
-  const message = `${endpoint} answered 204: the server has ended the stream for good. Not reconnecting.`
-  return new MillraceError('http', message, { status: 204, endpoint })
+  return statusError(endpoint, new Response(null, { status: 204 }), 0)
 }

@@ -84,7 +84,7 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
       if (armed.length > 0) return open && Math.min(...armed)
       return open && commented && given.length === 0 && DEFAULT_IDLE
     },
-    async connect({ lastEventId, failures, signal }) {
+    async connect(signal, lastEventId, failures) {
       const first = !connectedBefore && ![...sinks].some((sink) => sink.again)
       if (connectedBefore) reconnects++
       connectedBefore = true

@@ -4,28 +4,21 @@
  * finds it aborted, and is dead.
  */
 import type { BackoffOptions } from '../primitives/backoff'
-import type { Clock } from '../primitives/clock'
-import { isMillraceError, MillraceError } from '../primitives/errors'
+import type { Timers } from '../primitives/clock'
+import { isMillraceError, type MillraceError } from '../primitives/errors'
 import { networkError } from '../primitives/http'
 import { createMessageReader, type Message, type StreamMemory } from './messages'
 import { createReconnection, type ReconnectionEvent, type ReconnectionState } from './reconnection'
 import { isStream } from './stream-http'
 
-export interface Attempt {
-  readonly lastEventId: string
-  /** Failed attempts in a row before this one. */
-  readonly failures: number
-  readonly signal: AbortSignal
-}
-
 export interface EventStreamOptions {
-  readonly clock: Clock
+  readonly clock: Timers
   readonly backoff: BackoffOptions
   readonly lastEventId?: string | undefined
   /** Names the request in errors and timers; asked when needed, since a target may change. */
   readonly endpoint: () => string
-  /** Sends the request and resolves with its answer's head. */
-  readonly connect: (attempt: Attempt) => Promise<Response>
+  /** Sends the request and resolves with its answer's head; `failures`: failed attempts in a row before this one. */
+  readonly connect: (signal: AbortSignal, lastEventId: string, failures: number) => Promise<Response>
   /** Asked at each connection. */
   readonly maxEventBytes: () => number
   /**
@@ -101,7 +94,7 @@ export function createEventStream(options: EventStreamOptions): EventStream {
   /** Runs until the connection is over, and rejects with the reason unless the server has ended the stream for good. */
   async function live(signal: AbortSignal): Promise<void> {
     const failures = 'failures' in state ? state.failures : 0
-    const response = await options.connect({ lastEventId: memory.lastEventId, failures, signal })
+    const response = await options.connect(signal, memory.lastEventId, failures)
     const body = response.body?.getReader()
     // Also of an answer that nobody reads, and where `fetch` does not heed its signal.
     const cancel = () => void body?.cancel().catch(() => {})
@@ -130,8 +123,7 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     if (!ms || !('since' in state)) return
     const left = lastByteAt + ms - clock.now()
     if (left > 0) return wake(left, 'idle watch', watchSilence)
-    const message = `${endpoint()} sent nothing for ${ms} ms: the connection is taken for dead. Trying again.`
-    fail(new MillraceError('idle', message, { endpoint: endpoint(), retryable: true }))
+    fail(networkError(endpoint(), `sent nothing for ${ms} ms: the connection is taken for dead`, undefined, 'idle'))
   }
 
   function fail(thrown: unknown): void {

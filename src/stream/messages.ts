@@ -1,5 +1,5 @@
 import { createParser } from 'eventsource-parser'
-import { MillraceError } from '../primitives/errors'
+import { networkError } from '../primitives/http'
 
 /** One dispatched block of an event stream. */
 export interface Message {
@@ -71,7 +71,7 @@ export function createMessageReader(
     messages = []
     if (read.length > 0) onMessages(read)
     if (!overflown) return
-    const message = `${endpoint} sent an event of over ${maxEventBytes} bytes: send less at once, or raise \`maxEventBytes\`.`
-    throw new MillraceError('too-large', message, { endpoint, retryable: true })
+    const what = `sent an event of over ${maxEventBytes} bytes: send less at once, or raise \`maxEventBytes\``
+    throw networkError(endpoint, what, undefined, 'too-large')
   }
 }

@@ -1,6 +1,5 @@
 /** What a stream's request says, and what its answer means. */
-import { MillraceError } from '../primitives/errors'
-import { statusError } from '../primitives/http'
+import { requestError, statusError } from '../primitives/http'
 import { printable } from '../primitives/printable'
 
 const STREAM = 'text/event-stream'
@@ -23,8 +22,8 @@ export function isStream(response: Response, endpoint: string, now: number): boo
   const { status, headers } = response
   if (status === 204) return false
   if (status !== 200) throw statusError(endpoint, response, now)
-  const type = headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
-  if (type === STREAM) return true
-  const message = `${endpoint} answered with ${printable(type || 'no content type')}, expected ${STREAM}: the stream URL is wrong, or a login page or a proxy answered.`
-  throw new MillraceError('content-type', message, { status, endpoint })
+  const [type = ''] = (headers.get('content-type') || 'no content type').split(';', 1)
+  if (type.trim().toLowerCase() === STREAM) return true
+  const what = `answered with ${printable(type)}, expected ${STREAM}: the URL is wrong, or a login page or a proxy answered.`
+  throw requestError('content-type', endpoint, what, { status })
 }
