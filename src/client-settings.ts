@@ -4,7 +4,7 @@ import { defaultBreaker } from './network/breaker'
 import { defaultLimits } from './network/limits'
 import { defaultCache } from './network/response-cache'
 import { defaultBackoff } from './primitives/backoff'
-import { checkNumbers } from './primitives/check-numbers'
+import { checkNumbers, numbersOf, over } from './primitives/check-numbers'
 import { detectEnvironment, type Environment } from './primitives/environment'
 import { configError } from './primitives/errors'
 import type { RegistrySettings } from './registry/registry-context'
@@ -49,27 +49,21 @@ export function settingsOf(options: ClientOptions): ClientSettings {
     identity: options.identity ?? null,
     interval: options.interval ?? INTERVALS[environment],
     shortestInterval: isTest ? 200 : 1_000,
-    backoff: numbersOf('backoff', defaultBackoff, options.backoff),
-    breaker: numbersOf('breaker', defaultBreaker, options.breaker),
-    limits: numbersOf('limits', { ...defaultLimits, ...(isTest && { backgroundPerMinute: 600 }) }, options.limits),
-    cache: numbersOf('cache', defaultCache, options.cache),
-    thresholds: numbersOf('thresholds', defaultThresholds, options.thresholds),
+    backoff: numbersOf('backoff.', defaultBackoff, options.backoff, MAY_BE_ZERO),
+    breaker: numbersOf('breaker.', defaultBreaker, options.breaker, MAY_BE_ZERO),
+    limits: numbersOf(
+      'limits.',
+      { ...defaultLimits, ...(isTest && { backgroundPerMinute: 600 }) },
+      options.limits,
+      MAY_BE_ZERO,
+    ),
+    cache: numbersOf('cache.', defaultCache, options.cache, MAY_BE_ZERO),
+    thresholds: numbersOf('thresholds.', defaultThresholds, options.thresholds, MAY_BE_ZERO),
     rollout: options.rollout,
     flags,
     streaming: flags.streaming,
     debug: options.debug ?? false,
   }
-}
-
-/** What is given over the defaults; what is given as `undefined` is not given. */
-function over<T extends object>(defaults: T, given: Partial<T> = {}): T {
-  return { ...defaults, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) }
-}
-
-function numbersOf<T extends object>(group: string, defaults: T, given: Partial<T> = {}): T {
-  const { jitter: _, ...numbers } = given as Partial<T> & { jitter?: string }
-  checkNumbers(`${group}.`, numbers, MAY_BE_ZERO)
-  return over(defaults, given)
 }
 
 /** What decides which sources a client has: fixed with its first use. */
