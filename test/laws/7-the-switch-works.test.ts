@@ -58,6 +58,7 @@ async function startEverything(client: Client, server: TestServer) {
     client.json(server.url('/held/2')),
     client.fetch(server.url('/held/3'), { method: 'POST', body: 'x' }),
     client.fetch(server.url('/down/1'), {}, { retry: 100 }),
+    client.fetch(server.url('/held/4'), {}, { retry: 100 }),
     ...Array.from({ length: 20 }, (_, n) => client.fetch(server.url(`/held/queue?${n}`))),
   ].map(outcomeOf)
   const body = await client.fetch(server.url('/stream/body'))
@@ -200,9 +201,10 @@ describe('enable()', () => {
     await until(() => subscriptions.map(({ state }) => state.status).join(), {
       accept: (statuses) => statuses === 'live,polling,live,reconnecting',
     })
-    expect(server.requests.slice(before).map(({ url }) => url)).toEqual(
-      expect.arrayContaining(['/stream', '/data', '/stream/both', '/down/stream', '/stream/frames']),
-    )
+    await until(() => {
+      const back = new Set(server.requests.slice(before).map(({ url }) => url))
+      return ['/stream', '/data', '/stream/both', '/down/stream', '/stream/frames'].every((path) => back.has(path))
+    }, 'every source to be asked')
     expect((await client.fetch(server.url('/a'))).ok).toBe(true)
   })
 
