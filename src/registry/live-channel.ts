@@ -199,6 +199,7 @@ export function createLiveChannel(
         return isOpen
       },
       onAnswer,
+      onError: onSnapshotError,
     })
     if (stream) onStream(stream.state)
     changed()
@@ -282,17 +283,16 @@ export function createLiveChannel(
 
   function onSnapshot(): void {
     if (!snapshot || ended) return
-    const next = snapshot.state
-    const error = 'error' in next ? next.error : undefined
-    if (!stream) {
-      if (next.name === 'failed') return end(failed(next.error))
-    } else if (error && error !== snapshotError) {
-      const goesOn = data.giveUpSnapshot()
-      if (next.name === 'failed' && !goesOn) return end(failed(next.error))
-      if (next.name !== 'failed' && !isPolling) snapshotFailed = true
-    }
-    snapshotError = error
+    snapshotError = 'error' in snapshot.state ? snapshot.state.error : undefined
     changed()
+  }
+
+  /** A stream goes on without its snapshot, if there is something to fold onto; the snapshot is asked for again, slowly. */
+  function onSnapshotError(error: MillraceError, final: boolean): void {
+    if (ended) return
+    const goesOn = stream ? data.giveUpSnapshot() : !final
+    if (final && !goesOn) end(failed(error))
+    else if (stream && !final && !isPolling) snapshotFailed = true
   }
 
   function onAnswer({ value, headers }: JsonAnswer, endpoint: string): void {
@@ -354,6 +354,7 @@ export function createLiveChannel(
         onState() {},
         onAsk: () => false,
         onAnswer,
+        onError() {},
       })
       await visit.pull('background', false)
       leaveVisit()

@@ -38,6 +38,8 @@ export interface SnapshotSink {
   /** A request is about to be sent; true if its answer must not be older than that. */
   onAsk(): boolean
   onAnswer(answer: JsonAnswer, endpoint: string): void
+  /** There was no answer, or none to use; `final`: there will be none. Before the state says so. */
+  onError(error: MillraceError, final: boolean): void
 }
 
 export interface SnapshotSource {
@@ -179,9 +181,11 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
     const done = ask(kind, fresh, controller.signal).then((next) => {
       if (underWay?.controller !== controller) return
       underWay = undefined
-      if (next) set(next)
+      // Told once, by whatever comes next: with the time of the next attempt.
+      if (next) state = next
       if (reason()) settle('now')
-      else if (state.name !== 'failed') schedule('skip', 0)
+      else if (state.name === 'failed') set(state)
+      else schedule('skip', 0)
     })
     underWay = { at: clock.now(), controller, done }
     return done
@@ -237,6 +241,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       failures++
       // A page instead of JSON may be a proxy's, for now: worth another look, slowly.
       const final = !error.retryable && error.code !== 'invalid-body'
+      each((sink) => sink.onError(error, final))
       return final ? { name: 'failed', error } : { name: 'polling', failures, error, retryAt: undefined }
     }
   }
