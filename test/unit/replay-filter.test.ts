@@ -1,0 +1,129 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { createReplayFilter } from '../../src/sources/replay-filter'
+import type { Message } from '../../src/stream/messages'
+
+const message = (id: number | string, data = `data of ${id}`, event = ''): Message => ({
+  event,
+  data,
+  id: String(id),
+  lastEventId: String(id),
+})
+const range = (from: number, to: number): Message[] =>
+  Array.from({ length: Math.max(0, to - from + 1) }, (_, n) => message(from + n))
+const idsOf = (messages: readonly Message[]): string[] => messages.map(({ lastEventId }) => lastEventId)
+
+function makeFilter() {
+  let bytes = 0
+  const filter = createReplayFilter((more) => {
+    bytes += more
+  })
+  return { filter, bytes: () => bytes }
+}
+
+describe('a replay filter', () => {
+  test('lets everything through while no replay is expected, repeated ids too', () => {
+    const { filter } = makeFilter()
+    const messages = [message(1), message(1), message(2), message(1)]
+    expect(filter.sift(messages)).toEqual({ fresh: messages, restarted: false })
+  })
+
+  test('drops after a reconnect what is known, up to the first that is not', () => {
+    const { filter } = makeFilter()
+    filter.sift(range(1, 5))
+    filter.expectReplay()
+    expect(idsOf(filter.sift(range(3, 4)).fresh)).toEqual([])
+    expect(idsOf(filter.sift(range(5, 7)).fresh)).toEqual(['6', '7'])
+    // From there on nothing is dropped.
+    expect(idsOf(filter.sift([message(3)]).fresh)).toEqual(['3'])
+  })
+
+  test('knows a message by id, type and data', () => {
+    const { filter } = makeFilter()
+    filter.sift([message(1, 'a', 'x'), message(1, 'a', 'y'), message(1, 'b', 'x')])
+    filter.expectReplay()
+    expect(filter.sift([message(1, 'a', 'y'), message(1, 'b', 'x')]).fresh).toEqual([])
+  })
+
+  test('says that the server began anew when a known id comes with other data', () => {
+    const { filter } = makeFilter()
+    filter.sift(range(1, 5))
+    filter.expectReplay()
+    const anew = [message(1, 'another'), message(2, 'story')]
+    expect(filter.sift(anew)).toEqual({ fresh: anew, restarted: true })
+    filter.expectReplay()
+    expect(filter.sift(range(3, 5))).toEqual({ fresh: range(3, 5), restarted: false })
+  })
+
+  test('takes a message without an id of its own for new, not for a new beginning', () => {
+    const { filter } = makeFilter()
+    filter.sift(range(1, 2))
+    filter.expectReplay()
+    const late: Message = { event: '', data: 'without', id: undefined, lastEventId: '2' }
+    expect(filter.sift([late])).toEqual({ fresh: [late], restarted: false })
+  })
+
+  test('remembers nothing of a stream without ids', () => {
+    const { filter, bytes } = makeFilter()
+    const bare: Message = { event: '', data: 'bare', id: undefined, lastEventId: '' }
+    filter.sift([bare, bare])
+    filter.expectReplay()
+    expect(filter.sift([bare]).fresh).toEqual([bare])
+    expect(bytes()).toBe(0)
+  })
+
+  test('answers what came after an id, if it knows the id', () => {
+    const { filter } = makeFilter()
+    filter.sift(range(1, 5))
+    expect(idsOf(filter.since('3')!)).toEqual(['4', '5'])
+    expect(filter.since('5')).toEqual([])
+    expect(filter.since('9')).toBeUndefined()
+  })
+
+  test('remembers 1,024 messages, and gives back the bytes of those it forgets', () => {
+    const { filter, bytes } = makeFilter()
+    for (let n = 0; n < 40; n += 1) filter.sift(range(n * 100 + 1, n * 100 + 100))
+    expect(filter.since('2977')).toHaveLength(1_023)
+    expect(filter.since('2976')).toBeUndefined()
+    const held = range(2_977, 4_000).reduce((sum, { data }) => sum + 2 * data.length, 0)
+    expect(bytes()).toBeGreaterThanOrEqual(held)
+    expect(bytes()).toBeLessThanOrEqual(held + 1_000)
+    filter.clear()
+    expect(bytes()).toBe(0)
+  })
+
+  test('remembers at most 8 MB, however few messages that is', () => {
+    const { filter, bytes } = makeFilter()
+    const large = 'x'.repeat(2 ** 20)
+    for (let n = 1; n <= 20; n += 1) filter.sift([message(n, large)])
+    expect(bytes()).toBeLessThanOrEqual(8 * 2 ** 20)
+    expect(filter.since('20')).toEqual([])
+    expect(filter.since('10')).toBeUndefined()
+  })
+
+  test('hands out each message once and in order, wherever connections break and replays begin', () => {
+    const connection = fc.record({
+      known: fc.nat(1_000),
+      extra: fc.nat(40),
+      lasts: fc.nat(60),
+      chunk: fc.integer({ min: 1, max: 20 }),
+    })
+    fc.assert(
+      fc.property(fc.array(connection, { minLength: 1, maxLength: 12 }), (connections) => {
+        const { filter } = makeFilter()
+        const received: string[] = []
+        let last = 0
+        for (const { extra, lasts, chunk } of connections) {
+          // The server sends again up to 40 that are known, then goes on.
+          const sent = range(Math.max(1, last - extra + 1), last + lasts)
+          filter.expectReplay()
+          for (let at = 0; at < sent.length; at += chunk)
+            received.push(...idsOf(filter.sift(sent.slice(at, at + chunk)).fresh))
+          last += lasts
+        }
+        expect(received).toEqual(idsOf(range(1, last)))
+      }),
+      { seed: 1, numRuns: 300 },
+    )
+  })
+})
