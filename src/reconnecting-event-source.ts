@@ -1,6 +1,6 @@
 import { platformFetch } from './network/gate'
 import { type BackoffOptions, defaultBackoff } from './primitives/backoff'
-import { checkNumbers } from './primitives/check-numbers'
+import { checkNumbers, numbersOf } from './primitives/check-numbers'
 import { timers } from './primitives/clock'
 import type { MillraceError } from './primitives/errors'
 import { statusError } from './primitives/http'
@@ -84,9 +84,7 @@ export class ReconnectingEventSource extends EventTarget {
     super()
     const target = resolve(url)
     const { method = 'GET', idleTimeout, maxEventBytes = 2 ** 20, signal: closing } = init
-    const { jitter, ...backoff } = init.backoff ?? {}
-    checkNumbers('backoff.', backoff, 'resetAfter')
-    checkNumbers('', { maxEventBytes, idleTimeout: idleTimeout || undefined })
+    checkNumbers('', { maxEventBytes, idleTimeout: idleTimeout === false ? undefined : idleTimeout })
     const endpoint = endpointOf(method, target)
     let { origin } = target
     this.url = target.href
@@ -95,7 +93,7 @@ export class ReconnectingEventSource extends EventTarget {
 
     const stream = createEventStream({
       clock: timers,
-      backoff: { ...defaultBackoff, ...init.backoff },
+      backoff: numbersOf('backoff.', defaultBackoff, init.backoff, 'resetAfter'),
       lastEventId: init.lastEventId,
       endpoint: () => endpoint,
       maxEventBytes: () => maxEventBytes,
