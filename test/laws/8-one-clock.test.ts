@@ -23,13 +23,14 @@ describe("with a clock of one's own", () => {
   beforeEach(() => {
     strays = []
     const spy = (target: object, name: string) => {
-      const original = (target as Record<string, (...args: unknown[]) => unknown>)[name]!
-      vi.spyOn(target as never, name as never).mockImplementation(((...args: unknown[]) => {
-        const stack = new Error().stack ?? ''
-        const line = stack.split('\n').find((entry) => /\/(src|dist)\/(?!.*node_modules)/.test(entry))
-        if (line && !line.includes('node_modules')) strays.push(`${name} ${line.trim()}`)
+      const callable = target as Record<string, (...args: unknown[]) => unknown>
+      const original = callable[name]!
+      vi.spyOn(callable, name).mockImplementation((...args) => {
+        const lines = new Error().stack?.split('\n') ?? []
+        const stray = lines.find((line) => /\/(src|dist)\//.test(line) && !line.includes('node_modules'))
+        if (stray) strays.push(`${name} ${stray.trim()}`)
         return original.apply(target, args)
-      }) as never)
+      })
     }
     for (const name of ['setTimeout', 'setInterval', 'setImmediate']) spy(globalThis, name)
     spy(Date, 'now')

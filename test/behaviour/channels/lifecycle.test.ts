@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { closeServers } from '../../support/http-server'
 import { startJournal } from '../../support/journal-server'
 import { until } from '../../support/until'
-import { block, closeClients, held, json, page, startClient, startFeed, startStill, status, watch } from './watch'
+import { block, closeClients, held, json, startClient, startFeed, startStill, status, watch } from './watch'
 
 afterEach(closeClients)
 afterEach(closeServers)

@@ -15,7 +15,7 @@ const numbered = ({ streamUrl: stream }: Feed, more: object = {}) =>
     reduce: (list: number[], { data }: StreamEvent) => [...list, data],
     sequence: ({ data }: StreamEvent) => data,
     ...more,
-  } as Parameters<typeof defineChannel<number[], StreamEvent>>[0])
+  } as never)
 const send = (feed: Feed, ...numbers: number[]) => feed.write(numbers.map((n) => block(n)).join(''))
 
 async function startNumbered(more: object = {}, feed?: Feed) {

@@ -1,9 +1,10 @@
-import { type Channel, type Client, defineChannel, type StreamEvent } from 'millrace'
+import { type Channel, type Client, type CommonOptions, defineChannel, type StreamEvent } from 'millrace'
 import { afterEach, describe, expect, test } from 'vitest'
 import { closeServers, startStream } from '../../support/http-server'
 import { until } from '../../support/until'
 import {
   block,
+  catchReported,
   closeClients,
   type Feed,
   held,
@@ -21,15 +22,20 @@ afterEach(closeServers)
 
 /** A list to which every event is added: one too many, one too few or one in the wrong place would show. */
 type List = readonly (string | number)[]
+interface ListOptions extends Partial<CommonOptions<StreamEvent>> {
+  initial?: List
+  reduce?: (list: List, event: StreamEvent) => List
+  fromSnapshot?: (body: unknown) => List
+}
 function listOf(
   { streamUrl: stream, snapshotUrl: snapshot }: Feed,
-  options: Partial<Parameters<typeof defineChannel<List, StreamEvent>>[0]> = {},
+  options: ListOptions = {},
 ): Channel<List, StreamEvent> {
   return defineChannel<List, StreamEvent>({
     key: 'list',
     stream,
     snapshot,
-    reduce: (list, { data }) => [...list, data],
+    reduce: (list: List, { data }: StreamEvent) => [...list, data],
     ...options,
   } as never)
 }
@@ -39,7 +45,7 @@ const at = (id: string | number) => ({ 'last-event-id': String(id) })
 async function meet(
   blocks: string,
   snapshot: ReturnType<typeof json>,
-  options: Parameters<typeof listOf>[1] = {},
+  options: ListOptions = {},
 ): Promise<{ client: Client; feed: Feed; watched: Watched<List, StreamEvent> }> {
   const gate = held(snapshot)
   const feed = await startFeed(gate.handler)
