@@ -26,8 +26,9 @@ const most = 14
 
 export function createBoard(condition: () => Condition): Board {
   const users = new Map<string, User>()
-  const journal = createJournal(1_000)
-  const stream = createStream({ journal, condition, lost: tellEverybody })
+  const journal = createJournal(100)
+  // A page that shows who joined last need not wait for the next one. Who has the snapshot drops what is in it already.
+  const stream = createStream({ journal, condition, welcome: journal.all, lost: tellEverybody })
   let timer: NodeJS.Timeout
 
   while (users.size < 9) somebodyJoins()

@@ -65,7 +65,7 @@ const garbage = [
   'event: join\ndata: {"id": 7, "name": ',
   'event: price\ndata: NaN',
   'event: page\ndata: <!doctype html><title>502 Bad Gateway</title>',
-  'event: join\ndata: {"id": null, "name": ["not", "a", "name"]}',
+  'event: join\ndata: {"id": null, "name": "<img src=nowhere>"}',
   'event: price\ndata: {"symbol": "OATS", "price": "dear", "at": "noon"}',
   'event: page\ndata: {"n": "many"}',
   'event: gossip\ndata: {"heard": "nobody asked for this type"}',

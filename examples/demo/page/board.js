@@ -1,15 +1,18 @@
 import { board } from './channels.js'
 import { byId, element, setText } from './text.js'
 
+const { bind } = window.Millrace
+
 /** Chips of who is here. A chip stays the same element for as long as its user stays. */
 export function showBoard(vitals) {
   const list = byId('board-people')
   const chips = new Map()
 
+  // The number alone would be this line: an element, a channel, and how to show the one in the other.
+  bind(byId('board-count'), board, ({ data }, element) => data && setText(element, data.length))
   vitals.watch(board, { state: ({ data }) => data && show(data) }, 'board panel')
 
   function show(users) {
-    setText(byId('board-count'), users.length)
     const here = new Set(users.map(({ id }) => id))
     for (const [id, chip] of chips) {
       if (here.has(id)) continue

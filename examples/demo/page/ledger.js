@@ -17,7 +17,9 @@ export function showLedger(client) {
   function showStats() {
     const { requests, subscriptions, timers, memory, tabs } = client.stats()
     const { status, reasons } = client.health()
-    setText(stat('health'), reasons.length > 0 ? `${status}: ${reasons.join(', ')}` : status)
+    setText(stat('health'), status)
+    setText(stat('reasons'), reasons.join('; '))
+    stat('reasons').parentElement.hidden = reasons.length === 0
     setText(stat('asked'), count(requests.asked))
     setText(stat('sent'), count(requests.sent))
     setText(stat('saved'), `${Math.round(requests.saved * 100)} %`)

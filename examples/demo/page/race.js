@@ -18,8 +18,11 @@ export function showRace(client, counters, motion) {
 
   byId('add-wheels').addEventListener('click', () => add(50))
   byId('remove-wheels').addEventListener('click', () => remove(50))
-  counters.onCount(({ connections }) => setText(byId('race-connections'), connections.board))
-  motion.onFrame(draw)
+  counters.onCount(({ connections }) => {
+    setText(byId('race-connections'), connections.board)
+    setText(byId('race-noun'), connections.board === 1 ? 'connection' : 'connections')
+  })
+  motion.animate(canvas, draw)
   add(7)
 
   function add(number) {
@@ -51,7 +54,7 @@ export function showRace(client, counters, motion) {
 
   function draw(ms) {
     const passed = Math.min(ms, 100) / 1000
-    const { width, height } = fitScreen(canvas)
+    const { width, height, ratio } = fitScreen(canvas)
     const pen = canvas.getContext('2d')
     pen.clearRect(0, 0, width, height)
     const live = client.getState(board).status === 'live'
@@ -59,7 +62,6 @@ export function showRace(client, counters, motion) {
     if (!motion.reduced) flowed += flow * passed
 
     // The water runs from edge to edge, the wheels stand as wide as the text.
-    const ratio = width / Math.max(1, canvas.clientWidth)
     const grid = layOut(Math.min(width - 40 * ratio, 1_240 * ratio), height, Math.max(1, wheels.length))
     const wood = { frame: new Path2D(), boards: new Path2D() }
     wheels.forEach((wheel, n) => {
@@ -78,13 +80,13 @@ export function showRace(client, counters, motion) {
     for (let row = 0; row < grid.rows; row++) drawWater(pen, row, grid, width)
   }
 
-  /** Three surfaces, one behind the other, over the feet of the wheels. */
+  /** Over the feet of the wheels: three waves, one behind the other, and the water below the first. */
   function drawWater(pen, row, { rowHeight, radius }, width) {
-    const bottom = (row + 1) * rowHeight
+    const middle = (row + 0.5) * rowHeight
+    const bottom = middle + rowHeight / 2
     const length = Math.max(16, radius * 1.3)
-    const top = bottom - rowHeight / 2 + radius * 0.6
-    const water = pen.createLinearGradient(0, top, 0, bottom)
-    water.addColorStop(0, `${motion.colour('foam')()}38`)
+    const water = pen.createLinearGradient(0, middle + radius * 0.6, 0, bottom)
+    water.addColorStop(0, `${motion.colour('foam')()}80`)
     water.addColorStop(1, `${motion.colour('foam')()}00`)
     pen.fillStyle = water
     pen.strokeStyle = motion.colour('foam')()
@@ -94,19 +96,19 @@ export function showRace(client, counters, motion) {
       [0.78, 1.9],
       [0.94, 1.3],
     ]) {
-      const surface = new Path2D()
-      for (let x = 0; x <= width + 4; x += 4) {
+      const wave = new Path2D()
+      for (let x = 0; x <= width + 8; x += 8) {
         const swell = Math.sin(x / length - flowed * speed) + 0.4 * Math.sin(x / length / 2.3 - flowed * speed * 0.7)
-        surface.lineTo(x, (row + 0.5) * rowHeight + radius * (depth + swell * 0.045))
+        wave.lineTo(x, middle + radius * (depth + swell * 0.045))
       }
       pen.globalAlpha = 0.75 - depth * 0.55
-      pen.stroke(surface)
-      surface.lineTo(width + 4, bottom)
-      surface.lineTo(0, bottom)
+      pen.stroke(wave)
       pen.globalAlpha = 1
-      pen.fill(surface)
+      if (depth > 0.62) continue
+      wave.lineTo(width + 8, bottom)
+      wave.lineTo(0, bottom)
+      pen.fill(wave)
     }
-    pen.globalAlpha = 1
   }
 }
 

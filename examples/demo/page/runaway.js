@@ -20,11 +20,12 @@ export function showRunaway(client, counters, motion) {
   client.on('alert', ({ code, message }) => {
     if (code === 'runaway') setText(byId('runaway-verdict'), message)
   })
-  motion.onFrame(draw)
+  motion.animate(canvas, draw)
 
   /** As a hook would whose effect depends on what it sets: no pause, no end in sight, each URL another. */
   async function run() {
     start.disabled = true
+    await counters.look()
     seenBefore = seen
     outcomes.length = 0
     const answers = []
@@ -39,8 +40,9 @@ export function showRunaway(client, counters, motion) {
       )
     }
     await Promise.all(answers)
+    await counters.look()
     start.disabled = false
-    announce(`${outcomes.filter((outcome) => outcome === 'refused').length} of ${requests} requests were refused`)
+    announce(`${numberOf('refused')} of ${requests} requests were refused`)
   }
 
   function settle(index, outcome, error) {
@@ -50,35 +52,36 @@ export function showRunaway(client, counters, motion) {
   }
 
   function showCounts() {
-    const refused = outcomes.filter((outcome) => outcome === 'refused').length
+    if (outcomes.length === 0) return
     setText(byId('runaway-asked'), count(outcomes.length))
-    setText(byId('runaway-reached'), outcomes.length === 0 ? 0 : count(seen - seenBefore))
-    setText(byId('runaway-refused'), count(refused))
-    if (outcomes.length > 0) {
-      canvas.setAttribute('aria-label', `${outcomes.length} requests, ${refused} of them refused`)
-    }
+    setText(byId('runaway-reached'), count(seen - seenBefore))
+    setText(byId('runaway-refused'), count(numberOf('refused')))
+    canvas.setAttribute('aria-label', `${outcomes.length} requests, ${numberOf('refused')} of them refused`)
   }
 
+  function numberOf(outcome) {
+    return outcomes.filter((each) => each === outcome).length
+  }
+
+  /** A square for each request: full if it was answered, hollow if not. */
   function draw() {
     const { width, height } = fitScreen(canvas)
     const pen = canvas.getContext('2d')
     const pitch = width / across
-    const size = Math.min(pitch, height / (requests / across)) * 0.62
-    pen.clearRect(0, 0, width, height)
+    const size = pitch * 0.62
+    const squares = { waiting: new Path2D(), answered: new Path2D(), refused: new Path2D() }
     for (let n = 0; n < requests; n++) {
       const x = (n % across) * pitch + (pitch - size) / 2
-      const y = Math.floor(n / across) * (height / (requests / across)) + (height / (requests / across) - size) / 2
-      const outcome = outcomes[n]
-      pen.beginPath()
-      pen.roundRect(x, y, size, size, size / 4)
-      if (outcome === 'answered') {
-        pen.fillStyle = motion.colour('water')()
-        pen.fill()
-      } else {
-        pen.strokeStyle = motion.colour(outcome === 'refused' ? 'brick' : 'rule')()
-        pen.lineWidth = Math.max(1, size * 0.12)
-        pen.stroke()
-      }
+      const y = Math.floor(n / across) * pitch + (pitch - size) / 2
+      squares[outcomes[n] ?? 'waiting'].roundRect(x, y, size, size, size / 4)
     }
+    pen.clearRect(0, 0, width, height)
+    pen.fillStyle = motion.colour('water')()
+    pen.fill(squares.answered)
+    pen.lineWidth = Math.max(1, size * 0.12)
+    pen.strokeStyle = motion.colour('brick')()
+    pen.stroke(squares.refused)
+    pen.strokeStyle = motion.colour('rule')()
+    pen.stroke(squares.waiting)
   }
 }

@@ -3,7 +3,8 @@ import { fitScreen } from './motion.js'
 const shown = 20_000
 /** ms without a price that leave a hole in the line, which fills when a reconnect brings what was missed. */
 const hole = 1_000
-const mostPoints = 2_000
+/** ms: more would not be seen. */
+const finest = 80
 
 /** A line of the last 20 s, which flows with time. `colour` (#rrggbb) is asked at each drawing, since the theme may change. */
 export function createSparkline(canvas, colour) {
@@ -14,20 +15,25 @@ export function createSparkline(canvas, colour) {
   return { add, draw, first: () => points[0] }
 
   function add(at, value) {
+    const before = points.at(-2)
+    if (before && at - before.at < finest) points.pop()
     points.push({ at, value })
-    if (points.length > mostPoints) points.splice(0, points.length - mostPoints)
+    forget(at)
+  }
+
+  function forget(now) {
+    while (points.length > 0 && points[0].at < now - shown) points.shift()
   }
 
   function draw(now) {
-    while (points.length > 0 && points[0].at < now - shown) points.shift()
-    const { width, height } = fitScreen(canvas)
+    forget(now)
+    const { width, height, ratio } = fitScreen(canvas)
     const pen = canvas.getContext('2d')
     pen.clearRect(0, 0, width, height)
     if (points.length === 0) return
     settleRange()
 
-    const scale = canvas.width / Math.max(1, canvas.clientWidth)
-    const x = ({ at }) => width - 4 * scale - ((now - at) / shown) * (width - 4 * scale)
+    const x = ({ at }) => width - 4 * ratio - ((now - at) / shown) * (width - 4 * ratio)
     const y = ({ value }) => height - (0.12 + 0.76 * ((value - low) / (high - low))) * height
     const line = new Path2D()
     const water = new Path2D()
@@ -48,12 +54,12 @@ export function createSparkline(canvas, colour) {
     pen.fillStyle = gradient
     pen.fill(water)
     pen.strokeStyle = colour()
-    pen.lineWidth = 1.5 * scale
+    pen.lineWidth = 1.5 * ratio
     pen.lineJoin = 'round'
     pen.stroke(line)
     const head = points.at(-1)
     pen.beginPath()
-    pen.arc(x(head), y(head), 2.5 * scale, 0, 2 * Math.PI)
+    pen.arc(x(head), y(head), 2.5 * ratio, 0, 2 * Math.PI)
     pen.fillStyle = colour()
     pen.fill()
   }

@@ -15,7 +15,8 @@ export function element(name, className, text = '') {
 
 export const seconds = (ms) => (ms < 9_950 ? `${(Math.max(0, ms) / 1000).toFixed(1)} s` : `${Math.round(ms / 1000)} s`)
 
-export const count = (number) => number.toLocaleString('en')
+const english = new Intl.NumberFormat('en')
+export const count = (number) => english.format(number)
 
 export function kilobytes(bytes) {
   return bytes < 1_000_000 ? `${count(Math.round(bytes / 1_000))} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`

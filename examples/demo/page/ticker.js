@@ -2,20 +2,20 @@ import { ticker } from './channels.js'
 import { createSparkline } from './sparkline.js'
 import { byId, element, setText } from './text.js'
 
-/** Words at a pace to be read, lines at that of the screen. */
+/** ms: words at a pace to be read. */
 const wordsEvery = 250
 const mostGrains = 12
 
-/** A row and a line for each grain, drawn once per frame, however many prices came. */
+/** A row and a line for each grain. However many prices come, they are taken once per frame. */
 export function showTicker(vitals, motion) {
   const list = byId('ticker-grains')
   const grains = new Map()
   // How far this clock is ahead of the server's, at least: lines are drawn in the server's time.
   let ahead = Number.POSITIVE_INFINITY
-  let spokenAt = 0
 
   vitals.watch(ticker, { batch: (events) => events.forEach(take) }, 'ticker panel')
-  motion.onFrame(draw)
+  motion.animate(list, draw)
+  setInterval(speak, wordsEvery)
 
   function take({ data: { symbol, price, at }, receivedAt }) {
     ahead = Math.min(ahead, receivedAt - at)
@@ -46,10 +46,11 @@ export function showTicker(vitals, motion) {
   }
 
   function draw() {
-    const now = Date.now()
-    for (const { line } of grains.values()) line.draw(now - ahead)
-    if (now - spokenAt < wordsEvery) return
-    spokenAt = now
+    const now = Date.now() - ahead
+    for (const { line } of grains.values()) line.draw(now)
+  }
+
+  function speak() {
     for (const { price, line, row, shown } of grains.values()) {
       const change = (price / (line.first()?.value ?? price) - 1) * 100
       setText(shown.price, price.toFixed(2))
