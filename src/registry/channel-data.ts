@@ -178,9 +178,8 @@ export function createChannelData(
 
   /** Brings events into the order of their sequence numbers, where the channel has some. */
   function order(event: StreamEvent, message: Message | undefined): void {
-    const { sequence } = definition()
-    if (!sequence) return take(event, message)
-    const number = sequence(event)
+    if (!definition().sequence) return take(event, message)
+    const number = numberOf(event)
     if (!Number.isSafeInteger(number)) {
       counts.invalid++
       return hooks.invalid('has no whole number for its `sequence`')
@@ -193,6 +192,16 @@ export function createChannelData(
     if (ready.length === 0) counts.outOfOrder++
     for (const next of ready) take(next.event, next.message)
     awaitMissing()
+  }
+
+  /** NaN for an event whose number cannot be told. */
+  function numberOf(event: StreamEvent): number {
+    try {
+      return definition().sequence?.(event) ?? Number.NaN
+    } catch (error) {
+      reportException(error)
+      return Number.NaN
+    }
   }
 
   function awaitMissing(): void {
@@ -295,18 +304,18 @@ export function createChannelData(
     recorded = undefined
     holding = false
     const before = value
-    const wasKept = isKept
+    const isFirst = !hasBase
     const id = position?.id
     const at = records.findLastIndex(({ message }) => message.lastEventId === id)
     /** What the snapshot does not contain, if that is known: of the records, or of what came even before them. */
     const news = id !== undefined && (at >= 0 || id === recordedAfter) ? records.slice(at + 1) : undefined
     const earlier = id === undefined || news ? undefined : hooks.since(id)
     const { sequence } = definition()
-    const numbered = sequence && position?.sequence !== undefined ? { sequence, upTo: position.sequence } : undefined
+    const upTo = sequence && position?.sequence
 
     // A cached answer from before what was applied already, without a gap to fill, has nothing to say.
     const outdated =
-      numbered && hasBase && sequencer.last !== undefined && numbered.upTo < sequencer.last && sequencer.waiting === 0
+      upTo !== undefined && hasBase && sequencer.last !== undefined && upTo < sequencer.last && sequencer.waiting === 0
     if (!outdated) {
       value = shareStructure(value, snapshot)
       hasBase = true
@@ -316,30 +325,32 @@ export function createChannelData(
         const held = new Set(records.filter((record) => record.held).map(({ message }) => message))
         refold(earlier.filter((message) => !held.has(message)))
       } else {
-        const ahead = id !== undefined && !news && !numbered
+        const ahead = id !== undefined && !news && upTo === undefined
         // A stream that resumes from before the snapshot has brought nothing from after it yet.
         if (!ahead || !resumed)
           for (const { event, held } of news ?? records)
-            if (!held && !(numbered && numbered.sequence(event) <= numbered.upTo)) fold(event)
+            if (!held && !(upTo !== undefined && numberOf(event) <= upTo)) fold(event)
         if (ahead) expectAhead(id, resumed)
       }
     }
-    if (value !== before) updatedAt = hooks.now()
-    if (value !== before || wasKept) hooks.changed()
+    if (value !== before || updatedAt === undefined) updatedAt = hooks.now()
+    // The first one is news even if it says what was assumed, or kept, before.
+    if (value !== before || isFirst) hooks.changed()
 
     records.forEach(({ event, message, held }, index) => {
       if (!held || ended) return
-      const contained = numbered
-        ? numbered.sequence(event) <= numbered.upTo
-        : news
-          ? index <= at
-          : earlier !== undefined && !earlier.includes(message)
+      const contained =
+        upTo !== undefined
+          ? numberOf(event) <= upTo
+          : news
+            ? index <= at
+            : earlier !== undefined && !earlier.includes(message)
       if (!contained) order(event, message)
       // It is in the state already; it is still news if it was missed before, or the last word.
       else if (resumed || isTerminal(event)) hand(event, false)
     })
-    if (numbered)
-      for (const { event, message } of sequencer.continueAfter(Math.max(numbered.upTo, sequencer.last ?? 0)))
+    if (upTo !== undefined)
+      for (const { event, message } of sequencer.continueAfter(Math.max(upTo, sequencer.last ?? upTo)))
         take(event, message)
     else if (sequencer.waiting > 0) skipMissing()
     awaitMissing()

@@ -191,7 +191,11 @@ export const defineChannel: DefineChannel = ((options: ChannelDefinition) => {
   if (key === undefined) throw configError('a `key` that names the channel', 'none')
   if (!stream && !snapshot) throw configError('a `stream`, a `snapshot`, or both', 'neither')
   const { interval, grace, keep, maxEventBytes, idleTimeout } = options
-  checkNumbers('', { interval, grace, keep, maxEventBytes, idleTimeout: idleTimeout === false ? undefined : idleTimeout }, 'grace keep')
+  checkNumbers(
+    '',
+    { interval, grace, keep, maxEventBytes, idleTimeout: idleTimeout === false ? undefined : idleTimeout },
+    'grace keep',
+  )
   for (const [type, schema] of Object.entries(events ?? {})) {
     if (!schema?.['~standard']) throw configError(`a Standard Schema for the event "${type}"`, typeof schema)
   }
