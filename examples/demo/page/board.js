@@ -9,7 +9,7 @@ export function showBoard(vitals) {
   const chips = new Map()
 
   // The number alone would be this line: an element, a channel, and how to show the one in the other.
-  bind(byId('board-count'), board, ({ data }, element) => data && setText(element, data.length))
+  bind(byId('board-count'), board, ({ data }, number) => data && setText(number, data.length))
   vitals.watch(board, { state: ({ data }) => data && show(data) }, 'board panel')
 
   function show(users) {

@@ -15,9 +15,11 @@ export function createCounters(client) {
     for (const listener of listeners) listener(counted)
   }
 
-  /** Now, and past the SDK: by plain fetch. */
+  /** Now, and past the SDK: by plain fetch. A server that is gone has nothing to tell. */
   async function look() {
-    const answer = await fetch('/api/server')
-    tell(await answer.json())
+    try {
+      const answer = await fetch('/api/server')
+      tell(await answer.json())
+    } catch {}
   }
 }

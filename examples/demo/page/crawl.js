@@ -1,5 +1,5 @@
 import { crawl } from './channels.js'
-import { byId, count, element, kilobytes, setText } from './text.js'
+import { byId, count, element, kilobytes, seconds, setText } from './text.js'
 
 /** The newest crawl, and a button for the next. */
 export function showCrawls(client, vitals) {
@@ -22,6 +22,8 @@ export function showCrawls(client, vitals) {
     let highest = 0
     let wentBack = 0
     let ends = 0
+    let took = 0
+    setText(byId('crawl-ends'), 'none')
     vitals.watch(
       crawl(id),
       {
@@ -29,16 +31,16 @@ export function showCrawls(client, vitals) {
           if (!data) return
           if (data.fetched < highest) wentBack += 1
           highest = Math.max(highest, data.fetched)
+          took = data.ms ?? 0
           show(data)
         },
         complete() {
           ends += 1
-          setText(byId('crawl-ends'), ends)
+          setText(byId('crawl-ends'), `${ends}, after ${seconds(took)}`)
         },
       },
       `crawl ${id}`,
     )
-    setText(byId('crawl-ends'), ends)
 
     function show({ fetched, total, failed, bytes, latest }) {
       setText(byId('crawl-count'), count(fetched))

@@ -16,8 +16,12 @@ export function showFaults(counters) {
   counters.onCount(show)
 
   async function pull(lever) {
-    const answer = await fetch(lever, { method: 'POST' })
-    counters.tell(await answer.json())
+    try {
+      const answer = await fetch(lever, { method: 'POST' })
+      counters.tell(await answer.json())
+    } catch {
+      setText(byId('weather'), 'The server does not answer. Is it still running?')
+    }
   }
 
   function show({ condition: { name, healsIn } }) {

@@ -23,6 +23,7 @@ export function createVitals(client, counters, panelId) {
   let channel
   let subscription
 
+  // Should it fail again, the state says so.
   show['try-again'].addEventListener('click', () => client.refresh(channel).catch(() => {}))
   counters.onCount(({ connections }) => showConnections(connections[panelId]))
   setInterval(showFigures, 250)
@@ -32,7 +33,7 @@ export function createVitals(client, counters, panelId) {
   function watch(next, observer, label) {
     subscription?.unsubscribe()
     channel = next
-    const watched = client.subscribe(
+    subscription = client.subscribe(
       channel,
       {
         ...observer,
@@ -43,20 +44,21 @@ export function createVitals(client, counters, panelId) {
       },
       { label, delivery: observer.batch ? 'frame' : 'each' },
     )
-    subscription = watched
-    showStatus(watched.state)
-    observer.state?.(watched.state)
+    showStatus(subscription.state)
+    observer.state?.(subscription.state)
   }
 
   function showStatus({ status, pausedBy, role, error }) {
-    if (panel.dataset.status !== status && panel.dataset.status) announce(`${name}: ${status}`)
-    panel.dataset.status = status
+    if (panel.dataset.status !== status) {
+      if (panel.dataset.status) announce(`${name}: ${status}`)
+      panel.dataset.status = status
+      showFigures()
+    }
     setText(show.status, status)
     setText(show.why, pausedBy ? reasons[pausedBy] : role === 'follower' ? 'through another tab' : '')
     setText(show.error, error?.message ?? '')
     show.trouble.hidden = !error
     show['try-again'].hidden = status !== 'failed'
-    showFigures()
   }
 
   /** What changes with time alone: the countdown, the age of the data, the counters. */

@@ -27,7 +27,7 @@ export function showRace(client, counters, motion) {
 
   function add(number) {
     for (let n = 0; n < number && wheels.length < mostWheels; n++) {
-      const wheel = { angle: Math.random() * turn, speed: 0, place: undefined }
+      const wheel = { angle: Math.random() * turn, speed: 0 }
       const label = `wheel ${wheels.length + 1}`
       wheel.subscription = client.subscribe(board, { next: () => push(wheel) }, { label })
       wheels.push(wheel)
