@@ -1,8 +1,8 @@
 /** Reading bodies to their end, bounded in size and in time. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Clock } from '../primitives/clock'
-import { isMillraceError, MillraceError } from '../primitives/errors'
-import { networkError } from '../primitives/http'
+import { isMillraceError } from '../primitives/errors'
+import { networkError, requestError } from '../primitives/http'
 import { issueAt, printable } from '../primitives/printable'
 
 /** A JSON body beyond this is refused: it would be held in memory several times over. */
@@ -11,35 +11,25 @@ const LARGEST_JSON = 32 * 2 ** 20
 /** Resolves with the bytes, or with undefined as soon as there are more than `limit` of them. */
 export async function readBody(
   response: Response,
-  {
-    endpoint,
-    clock,
-    timeout,
-    limit,
-    signal,
-  }: { endpoint: string; clock: Clock; timeout: number; limit: number; signal: AbortSignal },
+  endpoint: string,
+  clock: Clock,
+  timeout: number,
+  limit: number,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const reader = response.body?.getReader()
-  if (!reader) return new Uint8Array()
   const chunks: Uint8Array[] = []
   let length = 0
-  let late: MillraceError | undefined
-  const drop = () => void reader.cancel().catch(() => {})
-  const cancelTimer = clock.after(
-    timeout,
-    () => {
-      const message = `${endpoint} did not finish its body within ${timeout} ms. Trying again later.`
-      late = new MillraceError('timeout', message, { endpoint, retryable: true })
-      drop()
-    },
-    `body ${endpoint}`,
-  )
-  signal.addEventListener('abort', drop)
+  let isLate = false
+  const drop = () => reader?.cancel().catch(() => {})
+  const late = () => {
+    isLate = true
+    drop()
+  }
+  const cancelTimer = clock.after(timeout, late, `body ${endpoint}`)
   try {
-    for (;;) {
+    while (reader) {
       const { done, value } = await reader.read()
-      if (late) throw late
-      signal.throwIfAborted()
+      if (isLate) throw networkError(endpoint, `did not finish its body within ${timeout} ms`, undefined, 'timeout')
       if (done) break
       length += value.byteLength
       if (length > limit) {
@@ -49,11 +39,9 @@ export async function readBody(
       chunks.push(value)
     }
   } catch (error) {
-    if (signal.aborted) throw signal.reason
     throw isMillraceError(error) ? error : networkError(endpoint, 'broke off its body', error)
   } finally {
     cancelTimer()
-    signal.removeEventListener('abort', drop)
   }
   const bytes = new Uint8Array(length)
   let at = 0
@@ -67,20 +55,17 @@ export async function readBody(
 /** Reads a body as JSON. Rejects with `too-large` or `invalid-body`. */
 export async function readJson(
   response: Response,
-  options: { endpoint: string; clock: Clock; timeout: number; signal: AbortSignal },
+  endpoint: string,
+  clock: Clock,
+  timeout: number,
 ): Promise<{ readonly value: unknown; readonly bytes: number }> {
-  const { endpoint } = options
-  const bytes = await readBody(response, { ...options, limit: LARGEST_JSON })
-  if (!bytes)
-    throw new MillraceError('too-large', `${endpoint} answered with a body of over 32 MiB: ask for less at once.`, {
-      endpoint,
-    })
+  const bytes = await readBody(response, endpoint, clock, timeout, LARGEST_JSON)
+  if (!bytes) throw requestError('too-large', endpoint, 'answered with a body of over 32 MiB: ask for less at once.')
   try {
     return { value: JSON.parse(new TextDecoder().decode(bytes)), bytes: bytes.byteLength }
   } catch {
     const type = printable(response.headers.get('content-type') ?? 'no content type')
-    const message = `${endpoint} answered with a body that is not JSON (${type}): a login page or a proxy may have answered.`
-    throw new MillraceError('invalid-body', message, { endpoint })
+    throw invalidBody(endpoint, `is not JSON (${type}): a login page or a proxy may have answered`)
   }
 }
 
@@ -92,6 +77,12 @@ export async function validateBody<T>(
 ): Promise<T> {
   const result = await schema['~standard'].validate(value)
   if (!result.issues) return result.value
-  const message = `${endpoint} answered with a body that does not fit its schema${issueAt(result.issues)}: the server has changed, or the schema is wrong.`
-  throw new MillraceError('invalid-body', message, { endpoint })
+  throw invalidBody(
+    endpoint,
+    `does not fit its schema${issueAt(result.issues)}: the server has changed, or the schema is wrong`,
+  )
+}
+
+function invalidBody(endpoint: string, what: string): Error {
+  return requestError('invalid-body', endpoint, `answered with a body that ${what}.`)
 }

@@ -4,17 +4,17 @@
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { backoffDelay } from '../primitives/backoff'
-import { isMillraceError, MillraceError } from '../primitives/errors'
+import { isMillraceError } from '../primitives/errors'
 import { isRetryableStatus, retryAfterOf, statusError } from '../primitives/http'
 import { shareStructure } from '../primitives/structural-sharing'
 import { endpointOf, resolveUrl } from '../primitives/url'
 import { readBody, readJson, validateBody } from './body'
 import { DEFAULT_TIMEOUT, type Gate, type Passage, platformFetch } from './gate'
-import { createInFlight } from './in-flight'
-import { type CacheEntry, createResponseCache, type ResponseCache } from './response-cache'
-import { describeResponse, restoreResponse, type StoredResponse, shareResponse } from './response-copies'
-import type { Outgoing, Sender } from './sender'
-import type { NetworkContext } from './settings'
+import { createInFlight, type Flight } from './in-flight'
+import { type CacheEntry, createResponseCache } from './response-cache'
+import { discard, ownResponse, rebuild } from './response-copies'
+import { isRepeatable, type Sender } from './sender'
+import type { HeaderSource, NetworkContext } from './settings'
 import type { Priority } from './slots'
 
 /** How one request is coordinated with the others. */
@@ -42,6 +42,17 @@ const IDEMPOTENT = /^(GET|HEAD|OPTIONS|TRACE|PUT|DELETE)$/
 const UNSAFE = /^(POST|PUT|PATCH|DELETE)$/
 /** Headers that differ with every request and change no answer. */
 const TRACING = /^(traceparent|tracestate|baggage|x-request-id|x-correlation-id)$/
+/** What else may change an answer, and what it is where nobody says otherwise. */
+const MODE = {
+  credentials: 'same-origin',
+  cache: 'default',
+  redirect: 'follow',
+  mode: 'cors',
+  integrity: '',
+  referrerPolicy: '',
+} as const satisfies RequestInit
+/** URLs that mean the same wherever the page has moved to. */
+const SETTLED = /^(https?:\/\/|\/)/
 
 /** A coordinated request of a source: its own endpoint's background, and the channel that it is for. */
 export interface Errand extends Coordination {
@@ -55,23 +66,32 @@ export interface JsonAnswer {
   readonly headers: Headers
 }
 
+/** Hands an answer to one caller; undefined if it was a stream and somebody else has it. */
+type Take = (signal: AbortSignal | undefined) => Response | undefined
+
 interface Described {
   readonly input: string | Request
   readonly init: RequestInit
   readonly url: string
   readonly method: string
   readonly endpoint: string
-  /** The request's own headers. */
-  readonly headers: Headers
+  /** The request's own headers, and all that it will be sent with. */
+  readonly headers: HeadersInit | undefined
+  readonly ready: Headers | undefined
   readonly signal: AbortSignal | undefined
-  readonly shareable: boolean
+  /** What equal requests have in common; undefined where none is equal to another. */
+  readonly key: string | undefined
 }
 
-interface Landed {
-  readonly take: (signal: AbortSignal | undefined) => Response
-  /** A stream is for one reader: the others ask for themselves. */
-  readonly single: boolean
+/** What `json` knows of a URL, while the settings are the same: no URL need be parsed and no header object built. */
+interface Shortcut {
+  readonly key: string
+  readonly endpoint: string
+  readonly headers: HeaderSource | undefined
+  readonly identity: string | null
 }
+
+type Schema<T> = StandardSchemaV1<unknown, T>
 
 export interface CoordinatedFetch {
   fetch(input: RequestInfo | URL, init?: RequestInit, coordination?: Coordination): Promise<Response>
@@ -82,34 +102,27 @@ export interface CoordinatedFetch {
   ): Promise<T>
   /** Asks now, past what is cached, and caches the answer; equal questions in flight are shared unless `dedupe` is false. */
   ask(url: string, init: RequestInit, errand: Errand): Promise<JsonAnswer>
-  /** Forgets what is cached for these URLs. */
+  /** Forgets what is cached for these URLs, and does not keep what is under way. */
   forget(matches: (url: string) => boolean): void
   readonly cache: { readonly entries: number; readonly bytes: number }
 }
 
 export function createCoordinatedFetch(context: NetworkContext, gate: Gate, sender: Sender): CoordinatedFetch {
   const { clock, settings, counters } = context
-  const responses = createResponseCache<StoredResponse>(context.account)
-  const values = createResponseCache<unknown>(context.account)
-  const responsesInFlight = createInFlight<Landed>()
-  const valuesInFlight = createInFlight<JsonAnswer>()
-  /** URL strings as given to `json` -> cache keys, so that a cached answer costs no parsing of URLs. */
-  const plainKeys = new Map<string, string>()
+  const cache = createResponseCache(context.account)
+  const inFlight = createInFlight(gate, counters)
+  const shortcuts = new Map<string, Shortcut>()
   const validated = new WeakMap<StandardSchemaV1, { value: unknown; output: unknown }>()
 
   return {
     fetch: coordinatedFetch,
     json,
     async ask(url, init, errand) {
-      const request = describe(url, init)
-      return answerTo(request, await keyOf(request), { ttl: settings.cache.ttl, ...errand })
+      return share(await describe('json', url, init), { ttl: settings.cache.ttl, ...errand }, readValue)
     },
-    forget(matches) {
-      responses.forget(matches)
-      values.forget(matches)
-    },
+    forget,
     get cache() {
-      return { entries: responses.entries + values.entries, bytes: responses.bytes + values.bytes }
+      return cache.figures()
     },
   }
 
@@ -119,262 +132,213 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     coordination: Coordination = {},
   ): Promise<Response> {
     if (!settings.flags.coordination) return (settings.fetch ?? platformFetch)(input, init)
-    const request = describe(input, init)
     counters.asked++
-    request.signal?.throwIfAborted()
-    if (!request.shareable) return sendUnshared(request, coordination)
-
-    const key = await keyOf(request)
-    const { ttl = 0 } = coordination
-    const reusable = ttl > 0 && settings.flags.cache
-    const known = reusable ? responses.get(key, clock.now()) : undefined
-    if (known && clock.now() < known.freshUntil) {
-      counters.cached++
-      return restoreResponse(known.value)
+    const request = await describe(coordination.ttl ? 'kept response' : 'response', input, init)
+    const finish = (take: Take, canStandIn: boolean) => {
+      const response = take(request.signal)
+      if (!response || !canStandIn || !isRetryableStatus(response.status)) return response
+      discard(response)
+      throw statusError(request.endpoint, response, clock.now())
     }
-    try {
-      const response = await land(request, key, coordination, reusable)
-      return known && isRetryableStatus(response.status) ? restoreResponse(served(known)) : response
-    } catch (error) {
-      if (known && standsIn(error)) return restoreResponse(served(known))
-      throw error
-    }
-  }
-
-  /** Joins the request in flight, or sends it. */
-  async function land(request: Described, key: string, coordination: Coordination, store: boolean): Promise<Response> {
-    const { signal } = request
-    if (coordination.dedupe === false) return sendUnshared(request, coordination)
-    const flightKey = store ? `${coordination.ttl} ${key}` : key
-    if (responsesInFlight.has(flightKey)) counters.shared++
-    let first = false
-    const landed = await responsesInFlight.join(flightKey, signal, async (work, land) => {
-      first = true
-      const response = await exchange(request, coordination, work)
-      const single = isEventStream(response)
-      if (!store || single || !response.ok) {
-        const waiting = land()
-        return { single, take: shareResponse(response, single ? 1 : waiting) }
-      }
-      return { single, take: await keep(response, request, key, coordination, work, land) }
-    })
-    if (landed.single && !first) return sendUnshared(request, coordination)
-    return landed.take(signal)
-  }
-
-  /** Reads the answer into the cache; one that is too large for it is handed on as it is. */
-  async function keep(
-    response: Response,
-    { url, endpoint }: Described,
-    key: string,
-    coordination: Coordination,
-    signal: AbortSignal,
-    land: () => number,
-  ): Promise<Landed['take']> {
-    const { timeout = DEFAULT_TIMEOUT } = coordination
-    const limit = settings.cache.bytes
-    const fits = !(Number(response.headers.get('content-length')) > limit) && response.type !== 'opaque'
-    const body = fits ? await readBody(response.clone(), { endpoint, clock, timeout, limit, signal }) : undefined
-    if (!body) return shareResponse(response, land())
-    void response.body?.cancel()
-    const stored = describeResponse(response, body)
-    if (isCacheable(response)) remember(responses, key, url, stored, body.byteLength, coordination)
-    return () => restoreResponse(stored)
-  }
-
-  async function sendUnshared(request: Described, coordination: Coordination): Promise<Response> {
-    const controller = new AbortController()
-    const forward = () => controller.abort(request.signal?.reason)
-    request.signal?.addEventListener('abort', forward)
-    try {
-      const response = await exchange(request, coordination, controller.signal)
-      if (response.ok && UNSAFE.test(request.method)) {
-        responses.forget((url) => url === request.url)
-        values.forget((url) => url === request.url)
-      }
-      return shareResponse(response, 1)(request.signal)
-    } finally {
-      request.signal?.removeEventListener('abort', forward)
-    }
+    const response = await obtain(request, coordination, readResponse, finish)
+    if (response) return response
+    // A stream is for one reader: the others ask for themselves.
+    counters.shared--
+    return (await share(request, { ...coordination, dedupe: false }, readResponse))(request.signal) as Response
   }
 
   function json<T>(
     input: RequestInfo | URL,
     init?: RequestInit,
-    coordination: Coordination & { schema?: StandardSchemaV1<unknown, T> } = {},
+    coordination: Coordination & { schema?: Schema<T> } = {},
   ): Promise<T> {
     const { schema, ttl = settings.cache.ttl } = coordination
-    // The shortest way to a fresh answer: no URL is parsed and no header object built.
-    if (
-      typeof input === 'string' &&
-      !init &&
-      typeof settings.headers !== 'function' &&
-      settings.flags.cache &&
-      ttl > 0
-    ) {
-      const key = plainKeys.get(input)
-      const known = key === undefined ? undefined : values.get(key, clock.now())
-      if (known && clock.now() < known.freshUntil) {
-        counters.asked++
+    counters.asked++
+    const shortcut = init ? undefined : shortcuts.get(input as string)
+    if (shortcut && shortcut.headers === settings.headers && shortcut.identity === settings.identity) {
+      const known = recall(shortcut.key, ttl)
+      if (known && isWithin(known, ttl)) {
         counters.cached++
-        return schema ? validate(schema, known.value, known.url) : Promise.resolve(known.value as T)
+        const { value } = known.value as JsonAnswer
+        return schema ? validate(schema, value, shortcut.endpoint) : Promise.resolve(value as T)
       }
     }
-    return askForJson(input, init ?? {}, { ...coordination, ttl })
+    return askForJson(input, init, { ...coordination, ttl })
   }
 
   async function askForJson<T>(
     input: RequestInfo | URL,
-    init: RequestInit,
-    coordination: Coordination & { ttl: number; schema?: StandardSchemaV1<unknown, T> },
+    init: RequestInit | undefined,
+    coordination: Coordination & { schema?: Schema<T> },
   ): Promise<T> {
-    const { schema, ttl } = coordination
-    const request = describe(input, init)
-    request.signal?.throwIfAborted()
-    const key = await keyOf(request)
-    if (typeof input === 'string' && Object.keys(init).length === 0) {
-      if (plainKeys.size >= settings.cache.entries) plainKeys.clear()
-      plainKeys.set(input, key)
+    const request = await describe('json', input, init ?? {})
+    const { key, endpoint } = request
+    const { headers, identity } = settings
+    if (!init && key && typeof headers !== 'function' && SETTLED.test(input as string)) {
+      if (shortcuts.size >= settings.cache.entries) shortcuts.clear()
+      shortcuts.set(input as string, { key, endpoint, headers, identity })
     }
-    const reusable = ttl > 0 && settings.flags.cache && request.shareable
-    const known = request.shareable ? values.get(key, clock.now()) : undefined
-    counters.asked++
-    if (reusable && known && clock.now() < known.freshUntil) {
+    const { schema } = coordination
+    return obtain(request, coordination, readValue, ({ value }) =>
+      schema ? validate(schema, value, endpoint) : (value as T),
+    )
+  }
+
+  /** From the cache while it is fresh, else from the network; if that cannot answer now, from the cache again. */
+  async function obtain<T, R>(
+    request: Described,
+    coordination: Coordination,
+    read: (request: Described, errand: Errand, flight: Flight) => Promise<T>,
+    finish: (answer: T, canStandIn: boolean) => R | Promise<R>,
+  ): Promise<R> {
+    const { ttl = 0, staleIfError = settings.cache.staleIfError } = coordination
+    const known = recall(request.key, ttl)
+    const fromCache = (entry: CacheEntry) => {
       counters.cached++
-      return schema ? validate(schema, known.value, known.url) : (known.value as T)
+      return finish(entry.value as T, false)
     }
+    if (known && isWithin(known, ttl)) return fromCache(known)
+    const canStandIn = () => known !== undefined && isWithin(known, ttl + staleIfError)
     try {
-      const { value } = await answerTo(request, key, coordination)
-      return schema ? await validate(schema, value, request.url) : (value as T)
+      return await finish(await share(request, coordination, read), canStandIn())
     } catch (error) {
-      if (!known || !reusable || !standsIn(error)) throw error
-      return schema ? validate(schema, served(known), request.url) : (served(known) as T)
+      if (!known || !canStandIn() || !isMillraceError(error) || !error.retryable) throw error
+      return fromCache(known)
     }
   }
 
-  function answerTo(request: Described, key: string, errand: Errand & { ttl: number }): Promise<JsonAnswer> {
-    const { timeout = DEFAULT_TIMEOUT, ttl } = errand
-    const read = async (signal: AbortSignal) => {
-      const response = await exchange(request, errand, signal)
-      const { endpoint, url } = request
-      if (!response.ok) {
-        void response.body?.cancel()
-        throw statusError(endpoint, response, clock.now())
+  function recall(key: string | undefined, ttl: number): CacheEntry | undefined {
+    return key !== undefined && ttl > 0 && settings.flags.cache ? cache.get(key) : undefined
+  }
+
+  function isWithin({ at }: CacheEntry, ms: number): boolean {
+    return clock.now() - at < ms
+  }
+
+  /** Joins what is in flight for an equal request, or starts it. */
+  function share<T>(
+    request: Described,
+    errand: Errand,
+    read: (request: Described, errand: Errand, flight: Flight) => Promise<T>,
+  ): Promise<T> {
+    const { key, url, signal } = request
+    const shared = errand.dedupe === false ? undefined : key
+    return inFlight.join(shared ?? Symbol(), url, signal, (flight) => read(request, errand, flight))
+  }
+
+  async function readResponse(request: Described, errand: Errand, flight: Flight): Promise<Take> {
+    const response = await exchange(request, errand, flight.signal)
+    const { headers } = response
+    const isStream = /^text\/event-stream\b/i.test(headers.get('content-type') ?? '')
+    const limit = settings.cache.bytes
+    const fits = response.ok && !isStream && !(Number(headers.get('content-length')) > limit)
+    if (fits && isKept(request, errand)) {
+      const { timeout = DEFAULT_TIMEOUT } = errand
+      // One that outgrows the limit after all is handed on as it is.
+      const reading = readBody(response.clone(), request.endpoint, clock, timeout, limit)
+      const body = await reading.catch((error) => {
+        discard(response)
+        throw error
+      })
+      if (body) {
+        discard(response)
+        const take = () => rebuild(response, body.length > 0 ? body : null)
+        keep(request, flight, response, take, body.length)
+        return take
       }
-      const { value, bytes } = await readJson(response, { endpoint, clock, timeout, signal })
-      if (UNSAFE.test(request.method)) {
-        responses.forget((cached) => cached === url)
-        values.forget((cached) => cached === url)
-      }
-      const shared = shareStructure(values.get(key, clock.now())?.value, value)
-      if (request.shareable && ttl > 0 && settings.flags.cache && isCacheable(response))
-        remember(values, key, url, shared, bytes, errand)
-      return { value: shared, headers: response.headers }
     }
-    if (!request.shareable || errand.dedupe === false)
-      return createInFlight<JsonAnswer>().join('', request.signal, read)
-    if (valuesInFlight.has(key)) counters.shared++
-    return valuesInFlight.join(key, request.signal, read)
+    let left = isStream ? 1 : flight.land()
+    return (signal) =>
+      left > 0 ? ownResponse(--left > 0 ? response.clone() : response, signal, gate.enter) : undefined
+  }
+
+  async function readValue(request: Described, errand: Errand, flight: Flight): Promise<JsonAnswer> {
+    const { endpoint, key = '' } = request
+    const response = await exchange(request, errand, flight.signal)
+    if (!response.ok) throw statusError(endpoint, response, clock.now())
+    const { value, bytes } = await readJson(response, endpoint, clock, errand.timeout ?? DEFAULT_TIMEOUT)
+    const before = cache.get(key)?.value as JsonAnswer | undefined
+    const answer = { value: shareStructure(before?.value, value), headers: response.headers }
+    if (isKept(request, errand)) keep(request, flight, response, answer, bytes)
+    return answer
+  }
+
+  function isKept({ key }: Described, { ttl = 0 }: Errand): boolean {
+    return key !== undefined && ttl > 0 && settings.flags.cache
+  }
+
+  function keep({ key = '', url }: Described, flight: Flight, response: Response, value: unknown, bytes: number): void {
+    // RFC 9111 section 4.1: an answer that varies by everything fits no other request.
+    if (!flight.isCurrent() || response.headers.get('vary')?.trim() === '*') return
+    cache.set(key, { url, value, bytes, at: clock.now() }, settings.cache)
+  }
+
+  function forget(matches: (url: string) => boolean): void {
+    cache.forget(matches)
+    inFlight.forget(matches)
   }
 
   /** One schema and one parsed value give one output, so that equal data keeps its reference here too. */
-  async function validate<T>(schema: StandardSchemaV1<unknown, T>, value: unknown, url: string): Promise<T> {
+  async function validate<T>(schema: Schema<T>, value: unknown, endpoint: string): Promise<T> {
     const last = validated.get(schema)
     if (last?.value === value) return last?.output as T
-    const output = shareStructure(last?.output, await validateBody(schema, value, endpointOf('GET', new URL(url))))
+    const output = shareStructure(last?.output, await validateBody(schema, value, endpoint))
     validated.set(schema, { value, output })
     return output
   }
 
   /** Sends through the gate, and again as often as `retry` allows. */
   async function exchange(request: Described, errand: Errand, signal: AbortSignal): Promise<Response> {
-    const { retry = 0, timeout = DEFAULT_TIMEOUT, priority = 'normal', group, label = 'client.fetch', channel } = errand
-    const endpoint = group ?? request.endpoint
-    const retries = IDEMPOTENT.test(request.method) ? retry : 0
+    const { method, url } = request
+    const { timeout = DEFAULT_TIMEOUT, priority = 'normal', label = 'client.fetch', retry = 0, channel } = errand
+    const endpoint = errand.group ?? request.endpoint
+    const retries = IDEMPOTENT.test(method) && isRepeatable(request) ? retry : 0
     for (let attempt = 0; ; attempt++) {
-      const kind = attempt === 0 ? (errand.kind ?? 'foreground') : 'background'
-      const outgoing: Outgoing = { ...request, endpoint, kind, label, channel, priority, timeout, attempt, signal }
-      const outcome = await sender.send(outgoing).catch((error: unknown) => {
-        if (attempt >= retries || !isMillraceError(error) || !error.retryable || signal.aborted) throw error
-        return error
-      })
+      const isLast = attempt >= retries
+      const kind = attempt > 0 ? 'background' : (errand.kind ?? 'foreground')
+      const ready = attempt > 0 ? undefined : request.ready
+      const passage = { endpoint, kind, label, channel, priority, timeout, signal } as const
       let floor: number | undefined
-      if (outcome instanceof Response) {
-        if (attempt >= retries || !isRetryableStatus(outcome.status)) return outcome
-        floor = retryAfterOf(outcome.headers, clock.now())
-        void outcome.body?.cancel()
-      } else floor = outcome.retryAfter
+      try {
+        const response = await sender.send({ ...request, ...passage, ready, attempt })
+        if (isLast || !isRetryableStatus(response.status)) {
+          if (response.ok && UNSAFE.test(method)) forget((cached) => cached === url)
+          return response
+        }
+        discard(response)
+        floor = retryAfterOf(response.headers, clock.now())
+      } catch (error) {
+        if (isLast || signal.aborted || !isMillraceError(error) || !error.retryable) throw error
+        floor = error.retryAfter
+      }
       await gate.wait(backoffDelay(settings.backoff, attempt, clock.random(), floor), `retry ${endpoint}`, signal)
     }
   }
 
-  function describe(input: RequestInfo | URL, init: RequestInit): Described {
-    const request = input instanceof Request ? input : undefined
-    const target = resolveUrl(request?.url ?? (input as string | URL), settings.baseUrl)
+  /** `purpose` keeps apart what is read in different ways. */
+  async function describe(purpose: string, input: RequestInfo | URL, given: RequestInit): Promise<Described> {
+    const asked = input instanceof Request ? input : undefined
+    const target = resolveUrl(asked?.url ?? (input as string | URL), settings.baseUrl)
     target.hash = ''
-    const method = (init.method ?? request?.method ?? 'GET').toUpperCase()
-    const { signal: _, headers: own, ...rest } = init
-    return {
-      input: request ?? target.href,
-      init: { ...(settings.credentials && !request && { credentials: settings.credentials }), ...rest },
-      url: target.href,
-      method,
-      endpoint: endpointOf(method, target),
-      headers: new Headers(own ?? request?.headers),
-      signal: init.signal ?? request?.signal ?? undefined,
-      shareable: /^(GET|HEAD)$/.test(method) && !init.body,
-    }
+    const url = target.href
+    const { credentials, identity } = settings
+    const init = { ...(credentials && !asked && { credentials }), ...given }
+    const method = (init.method ?? asked?.method ?? 'GET').toUpperCase()
+    const headers = init.headers ?? asked?.headers
+    const signal = init.signal ?? asked?.signal
+    signal?.throwIfAborted()
+    const described = { input: asked ?? url, init, url, method, endpoint: endpointOf(method, target), headers, signal }
+    if (!/^(GET|HEAD)$/.test(method) || init.body) return { ...described, ready: undefined, key: undefined }
+
+    const ask = () => sender.headersFor({ url, attempt: 0, headers })
+    // A function is waited for in flight, so that an abort and the switch end the wait.
+    const isWait = typeof settings.headers === 'function'
+    const ready = await (isWait ? inFlight.join(Symbol(), url, signal, ask) : ask())
+    const shown = [...ready].filter(([name]) => !TRACING.test(name))
+    const mode = Object.entries(MODE).map(([name, usual]) => {
+      const part = name as keyof typeof MODE
+      return init[part] ?? asked?.[part] ?? usual
+    })
+    return { ...described, ready, key: JSON.stringify([purpose, method, url, identity, shown, mode]) }
   }
-
-  /** All that may change an answer: method, URL, identity, mode and every header that is not for tracing. */
-  async function keyOf({ method, url, headers, init, input }: Described): Promise<string> {
-    const sent = await sender.headersFor(url, 0, headers)
-    const shown = [...sent].filter(([name]) => !TRACING.test(name))
-    const mode = { ...(input instanceof Request ? input : undefined), ...init }
-    const { credentials, cache, redirect, integrity, referrerPolicy } = mode
-    const parts = [
-      method,
-      url,
-      settings.identity,
-      shown,
-      credentials,
-      cache,
-      redirect,
-      integrity,
-      mode.mode,
-      referrerPolicy,
-    ]
-    return JSON.stringify(parts)
-  }
-
-  function remember<T>(
-    cache: ResponseCache<T>,
-    key: string,
-    url: string,
-    value: T,
-    bytes: number,
-    { ttl = 0, staleIfError = settings.cache.staleIfError }: Coordination,
-  ): void {
-    const freshUntil = clock.now() + ttl
-    cache.set(key, { url, value, bytes, freshUntil, staleUntil: freshUntil + staleIfError }, settings.cache)
-  }
-
-  function served<T>({ value }: CacheEntry<T>): T {
-    counters.cached++
-    return value
-  }
-}
-
-/** Whether a stale answer may stand in for this failure: refusals and outages, never "no". */
-function standsIn(error: unknown): boolean {
-  return error instanceof MillraceError && error.retryable
-}
-
-function isEventStream(response: Response): boolean {
-  return /^text\/event-stream\b/i.test(response.headers.get('content-type') ?? '')
-}
-
-/** RFC 9111 section 4.1: an answer that varies by everything fits no other request. */
-function isCacheable(response: Response): boolean {
-  return response.headers.get('vary')?.trim() !== '*'
 }

@@ -31,6 +31,7 @@ export interface EndpointFigures {
 const MOST_ENDPOINTS = 500
 const MOST_RECENT = 100
 const MOST_SENT = 1_000
+const MINUTE = 60_000
 
 export interface Endpoints {
   of(name: string): Endpoint
@@ -40,9 +41,10 @@ export interface Endpoints {
 export function createEndpoints(): Endpoints {
   const known = new Map<string, Endpoint>()
 
+  /** Forgets those that nothing waits for and nobody claims. */
   function evict(): void {
     for (const [name, { slots, claims }] of known) {
-      if (known.size <= MOST_ENDPOINTS) return
+      if (known.size < MOST_ENDPOINTS) return
       if (slots.inFlight + slots.queued + claims.size === 0) known.delete(name)
     }
   }
@@ -50,21 +52,20 @@ export function createEndpoints(): Endpoints {
   return {
     all: () => known.values(),
     of(name) {
-      let endpoint = known.get(name)
-      if (endpoint) known.delete(name)
-      else
-        endpoint = {
-          name,
-          guard: createRunawayGuard(),
-          bucket: createTokenBucket(),
-          slots: createSlots(),
-          breaker: closedBreaker,
-          claims: new Set(),
-          recent: [],
-          sentAt: [],
-        }
+      const found = known.get(name)
+      if (found) known.delete(name)
+      else evict()
+      const endpoint = found ?? {
+        name,
+        guard: createRunawayGuard(),
+        bucket: createTokenBucket(),
+        slots: createSlots(),
+        breaker: closedBreaker,
+        claims: new Set(),
+        recent: [],
+        sentAt: [],
+      }
       known.set(name, endpoint)
-      if (known.size > MOST_ENDPOINTS) evict()
       return endpoint
     },
   }
@@ -72,7 +73,7 @@ export function createEndpoints(): Endpoints {
 
 export function recordSent({ sentAt }: Endpoint, at: number): void {
   sentAt.push(at)
-  while (sentAt.length > MOST_SENT || at - (sentAt[0] as number) > 60_000) sentAt.shift()
+  while (sentAt.length > MOST_SENT || at - (sentAt[0] as number) > MINUTE) sentAt.shift()
 }
 
 export function recordOutcome({ recent }: Endpoint, duration: number, failed: boolean): void {
@@ -80,20 +81,20 @@ export function recordOutcome({ recent }: Endpoint, duration: number, failed: bo
   if (recent.length > MOST_RECENT) recent.shift()
 }
 
+const failuresOf = ({ recent }: Endpoint): number => recent.filter(({ failed }) => failed).length
+
 /** Failures among the last 100 requests, as a share of 100: a first failure is not yet a rate. */
-export function failuresPer100({ recent }: Endpoint): number {
-  return recent.filter(({ failed }) => failed).length / MOST_RECENT
-}
+export const failuresPer100 = (endpoint: Endpoint): number => failuresOf(endpoint) / MOST_RECENT
 
 /** One endpoint's figures, as `client.stats()` shows them. */
-export function figuresOf({ recent, sentAt }: Endpoint, now: number): EndpointFigures {
+export function figuresOf(endpoint: Endpoint, now: number): EndpointFigures {
+  const { recent, sentAt } = endpoint
   const durations = recent.map(({ duration }) => duration).sort((a, b) => a - b)
-  const percentile = (share: number) =>
-    durations[Math.min(durations.length - 1, Math.floor(durations.length * share))] ?? 0
+  const percentile = (share: number) => durations[Math.floor(durations.length * share)] ?? 0
   return {
-    lastMinute: sentAt.filter((at) => now - at < 60_000).length,
+    lastMinute: sentAt.filter((at) => now - at < MINUTE).length,
     p50: percentile(0.5),
     p95: percentile(0.95),
-    errorRate: recent.length && recent.filter(({ failed }) => failed).length / recent.length,
+    errorRate: recent.length && failuresOf(endpoint) / recent.length,
   }
 }

@@ -2,11 +2,12 @@
  * The one gate that every request passes (law 2): switch, runaway guard, breaker, concurrency slot, timeout, fetch,
  * classification.
  */
-import { MillraceError } from '../primitives/errors'
-import { isRetryableStatus, networkError } from '../primitives/http'
+import type { Alert } from '../primitives/alerts'
+import { isMillraceError, type MillraceError, type MillraceErrorCode } from '../primitives/errors'
+import { isRetryableStatus, networkError, requestError } from '../primitives/http'
+import { untilAborted } from '../primitives/until-aborted'
 import { type BreakerEvent, stepBreaker } from './breaker'
 import { createEndpoints, type Endpoint, failuresPer100, recordOutcome, recordSent } from './endpoints'
-import { ownResponse } from './response-copies'
 import type { NetworkContext } from './settings'
 import type { Priority } from './slots'
 
@@ -39,12 +40,14 @@ export interface Passage {
 export interface Gate {
   /** Sends one request, or rejects with the reason why not; an abort rejects with the signal's own reason. */
   send(input: string | Request, init: RequestInit, passage: Passage): Promise<Response>
-  /** Waits, and rejects with the reason of whatever breaks the wait off. */
+  /** Waits, or rejects with the reason of the abort. */
   wait(ms: number, label: string, signal: AbortSignal): Promise<void>
-  /** Breaks off all that is under way or waiting, then refuses everything until `open()`. */
+  /** Work that `shut` and `abortAll` break off. Throws while the gate is shut. Returns the way out. */
+  enter(breakOff: (reason: unknown) => void): () => void
+  /** Breaks off all that has entered, then refuses everything until `open()`. */
   shut(reason: MillraceError): void
   open(): void
-  /** Breaks off all that is under way or waiting, and goes on. */
+  /** Breaks off all that has entered, and goes on. */
   abortAll(reason: MillraceError): void
   /** Raises an endpoint's budget by what a source of it needs by itself, per minute. Returns the withdrawal. */
   claim(endpoint: string, perMinute: () => number): () => void
@@ -59,14 +62,17 @@ const HEADROOM = 1.25
 export function createGate(context: NetworkContext): Gate {
   const { clock, settings, counters, alert } = context
   const endpoints = createEndpoints()
-  /** Requests without an answer yet, strongly; bodies still being read, weakly: a body may be dropped unread. */
-  const underWay = new Set<AbortController>()
-  const bodies = new Set<WeakRef<AbortController>>()
+  const inside = new Set<(reason: unknown) => void>()
   let refusal: MillraceError | undefined
 
   return {
     send,
     wait,
+    enter(breakOff) {
+      if (refusal) throw count(refusal)
+      inside.add(breakOff)
+      return () => inside.delete(breakOff)
+    },
     shut(reason) {
       refusal = reason
       abortAll(reason)
@@ -78,18 +84,14 @@ export function createGate(context: NetworkContext): Gate {
     claim(name, perMinute) {
       const { claims } = endpoints.of(name)
       claims.add(perMinute)
-      return () => {
-        claims.delete(perMinute)
-      }
+      return () => claims.delete(perMinute)
     },
     endpoints: endpoints.all,
     budgetOf,
   }
 
   function abortAll(reason: MillraceError): void {
-    const alive = [...bodies].map((body) => body.deref())
-    bodies.clear()
-    for (const controller of [...underWay, ...alive]) controller?.abort(reason)
+    for (const breakOff of [...inside]) breakOff(reason)
   }
 
   function budgetOf({ claims }: Endpoint): number {
@@ -98,255 +100,175 @@ export function createGate(context: NetworkContext): Gate {
     return Math.max(settings.limits.backgroundPerMinute, claimed * HEADROOM)
   }
 
+  function wait(ms: number, label: string, signal: AbortSignal): Promise<void> {
+    let cancel: (() => void) | undefined
+    const timer = new Promise<void>((resolve) => {
+      cancel = clock.after(ms, resolve, label)
+    })
+    return untilAborted(timer, signal, cancel)
+  }
+
   async function send(input: string | Request, init: RequestInit, passage: Passage): Promise<Response> {
-    const { signal } = passage
+    const { signal, stream } = passage
     signal.throwIfAborted()
-    if (refusal) throw refuse(refusal)
+    if (refusal) throw count(refusal)
     const endpoint = endpoints.of(passage.endpoint)
-    const controller = new AbortController()
-    // Stays until the signal is collected: an abort must reach the body too. The signal is ours, so it is short-lived.
-    signal.addEventListener('abort', () => controller.abort(signal.reason))
-    underWay.add(controller)
-    try {
-      if (passage.kind === 'background') await pace(endpoint, passage, controller.signal)
-      else guard(endpoint, passage)
-      const exchanged = () => exchange(input, init, passage, endpoint, controller)
-      return passage.stream ? await exchanged() : await throughBreaker(endpoint, passage, controller.signal, exchanged)
-    } finally {
-      underWay.delete(controller)
+    // Before anything is counted: what an open breaker holds back uses up no budget.
+    if (!stream) throwIfOpen(endpoint)
+    if (settings.flags.guard) {
+      if (passage.kind === 'foreground') admit(endpoint, passage)
+      else await pace(endpoint, passage)
+      signal.throwIfAborted()
     }
+    const exchanged = () => exchange(input, init, passage, endpoint)
+    if (stream) return exchanged()
+    let leaveQueue: (() => void) | undefined
+    const answer = new Promise<Response>((resolve, reject) => {
+      const enter = () => resolve(throughBreaker(endpoint, exchanged))
+      leaveQueue = endpoint.slots.enter(passage.priority, clock.now(), settings.limits, enter)
+      if (!leaveQueue) reject(queueFull(endpoint, passage))
+    })
+    return untilAborted(answer, signal, leaveQueue)
   }
 
   /** A foreground request: refused if there were far too many. */
-  function guard(endpoint: Endpoint, { label, channel }: Passage): void {
-    if (!settings.flags.guard) return
-    if (isOpen(endpoint)) return
+  function admit(endpoint: Endpoint, { label, channel }: Passage): void {
     const now = clock.now()
     const limit = settings.limits.fetchesPer10s
     const wasClosed = now < endpoint.guard.closedUntil
     const closed = endpoint.guard.admit(limit, now, label)
     if (!closed) return
-    const message = `${endpoint.name} was asked for over ${limit} times in 10 s, most often by "${closed.who}": a loop? Its requests are refused for ${Math.ceil((closed.until - now) / 1_000)} s.`
-    if (!wasClosed)
-      alert({
-        code: 'runaway',
-        message,
-        endpoint: endpoint.name,
-        subscriber: closed.who,
-        value: limit + 1,
-        limit,
-        ...(channel !== undefined && { channel }),
-      })
-    throw refuse(
-      new MillraceError('runaway', message, {
-        endpoint: endpoint.name,
-        retryable: true,
-        retryAfter: closed.until - now,
-      }),
-    )
+    const ms = closed.until - now
+    const subscriber = closed.who
+    const what = `was asked for over ${limit} times in 10 s, most often by "${subscriber}": a loop? Refused for ${seconds(ms)}.`
+    if (!wasClosed) tell('runaway', endpoint, what, { channel, subscriber, value: limit + 1, limit })
+    throw refused('runaway', endpoint, what, ms)
   }
 
   /** A background request: waits until the budget has room. */
-  async function pace(endpoint: Endpoint, { label, channel }: Passage, signal: AbortSignal): Promise<void> {
-    if (!settings.flags.guard) return
+  async function pace(endpoint: Endpoint, passage: Passage): Promise<void> {
+    const { bucket, claims, name } = endpoint
+    const { label, channel, signal } = passage
     const budget = budgetOf(endpoint)
-    const burst = Math.max(settings.limits.burst, endpoint.claims.size)
-    const wait = endpoint.bucket.take(budget, burst, clock.now())
-    if (wait === 0) return
-    alert({
-      code: 'request-rate',
-      message: `${endpoint.name} has used its budget of ${Math.round(budget)} background requests a minute; "${label}" waits ${wait} ms. Ask less often, or raise \`limits.backgroundPerMinute\`.`,
-      endpoint: endpoint.name,
-      subscriber: label,
-      value: Math.round(budget) + 1,
-      limit: Math.round(budget),
-      ...(channel !== undefined && { channel }),
-    })
+    const now = clock.now()
+    const ms = bucket.take(budget, Math.max(settings.limits.burst, claims.size), now)
+    if (ms === 0) return
+    const limit = Math.round(budget)
+    const what = `has used its budget of ${limit} background requests a minute: "${label}" waits ${seconds(ms)}. Ask less often, or raise \`limits.backgroundPerMinute\`.`
+    tell('request-rate', endpoint, what, { channel, subscriber: label, value: limit + 1, limit })
     try {
-      await sleep(wait, `budget ${endpoint.name}`, signal)
+      if ((ms * budget) / 60_000 > settings.limits.queue) throw queueFull(endpoint, passage)
+      await wait(ms, `budget ${name}`, signal)
     } catch (reason) {
-      endpoint.bucket.giveBack()
+      bucket.giveBack(now + ms)
       throw reason
     }
   }
 
-  async function wait(ms: number, label: string, signal: AbortSignal): Promise<void> {
-    const controller = new AbortController()
-    const forward = () => controller.abort(signal.reason)
-    signal.addEventListener('abort', forward)
-    underWay.add(controller)
+  function queueFull(endpoint: Endpoint, { label }: Passage): MillraceError {
+    const what = `has ${settings.limits.queue} requests waiting: "${label}" asks too much at once, or the server is too slow.`
+    return refused('queue-full', endpoint, what)
+  }
+
+  function throwIfOpen(endpoint: Endpoint): void {
+    const { breaker } = endpoint
+    if (!settings.flags.breaker || breaker.name !== 'open') return
+    const ms = breaker.until - clock.now()
+    if (ms > 0) throw refused('breaker-open', endpoint, `failed too often. Not asking for ${seconds(ms)}.`, ms)
+  }
+
+  /** Asks the breaker, runs, and tells how it went; whatever happens, the slot is given back. */
+  async function throughBreaker(endpoint: Endpoint, run: () => Promise<Response>): Promise<Response> {
+    const isProbe = settings.flags.breaker && step(endpoint, 'ask')
+    let outcome: BreakerEvent = 'neutral'
     try {
-      await sleep(ms, label, controller.signal)
+      throwIfOpen(endpoint)
+      const response = await run()
+      const { status } = response
+      outcome = status >= 500 ? 'failure' : isRetryableStatus(status) ? 'neutral' : 'success'
+      return response
+    } catch (error) {
+      if (isMillraceError(error) && /^(network|timeout)$/.test(error.code)) outcome = 'failure'
+      throw error
     } finally {
-      underWay.delete(controller)
-      signal.removeEventListener('abort', forward)
+      // What was sent before the breaker opened says nothing about the probe.
+      if (isProbe || (settings.flags.breaker && endpoint.breaker.name === 'closed')) step(endpoint, outcome)
+      endpoint.slots.leave(outcome === 'success')
     }
   }
 
-  function sleep(ms: number, label: string, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const abort = () => {
-        cancel()
-        reject(signal.reason)
-      }
-      const done = () => {
-        signal.removeEventListener('abort', abort)
-        resolve()
-      }
-      const cancel = clock.after(ms, done, label)
-      signal.addEventListener('abort', abort)
-    })
-  }
-
-  /** Whether the breaker refuses without asking. */
-  function isOpen({ breaker }: Endpoint): boolean {
-    return settings.flags.breaker && breaker.name === 'open' && clock.now() < breaker.until
-  }
-
-  function breakerError({ name, breaker }: Endpoint): MillraceError {
-    const retryAfter = breaker.name === 'open' ? Math.max(0, breaker.until - clock.now()) : 0
-    const message = `${name} failed too often: its breaker is open for another ${Math.ceil(retryAfter / 1_000)} s. Not asking until then.`
-    return new MillraceError('breaker-open', message, { endpoint: name, retryable: true, retryAfter })
-  }
-
-  function stepTo(endpoint: Endpoint, event: BreakerEvent): boolean {
+  /** True if whoever asks is the probe. */
+  function step(endpoint: Endpoint, event: BreakerEvent): boolean {
     const { state, effects } = stepBreaker(settings.breaker, endpoint.breaker, event, clock.now())
     endpoint.breaker = state
+    const { cooldown } = settings.breaker
     for (const effect of effects) {
       if (effect === 'probe') endpoint.slots.rampUp()
-      else
-        alert({
-          code: effect === 'opened' ? 'breaker-open' : 'breaker-closed',
-          message:
-            effect === 'opened'
-              ? `${endpoint.name} keeps failing: its breaker is open for ${settings.breaker.cooldown} ms, cached answers are served.`
-              : `${endpoint.name} answers again: its breaker is closed.`,
-          endpoint: endpoint.name,
-        })
+      else if (effect === 'closed') tell('breaker-closed', endpoint, 'answers again.')
+      else tell('breaker-open', endpoint, `keeps failing. Not asking for ${seconds(cooldown)}, old answers are served.`)
     }
     return effects.includes('probe')
-  }
-
-  /** Waits for a slot, asks the breaker, runs, and tells both how it went; the slot is given back in any case. */
-  function throughBreaker(
-    endpoint: Endpoint,
-    passage: Passage,
-    signal: AbortSignal,
-    run: () => Promise<Response>,
-  ): Promise<Response> {
-    if (isOpen(endpoint)) return Promise.reject(refuse(breakerError(endpoint)))
-    return new Promise((resolve, reject) => {
-      const leaveQueue = endpoint.slots.enter(passage.priority, clock.now(), settings.limits, () => {
-        signal.removeEventListener('abort', abort)
-        const isProbe = settings.flags.breaker && stepTo(endpoint, 'ask')
-        const leave = (event: BreakerEvent) => {
-          if (settings.flags.breaker && (isProbe || endpoint.breaker.name === 'closed')) stepTo(endpoint, event)
-          endpoint.slots.leave(event === 'success')
-        }
-        if (settings.flags.breaker && endpoint.breaker.name === 'open') {
-          endpoint.slots.leave(false)
-          reject(refuse(breakerError(endpoint)))
-          return
-        }
-        run().then(
-          (response) => {
-            leave(response.status >= 500 ? 'failure' : response.ok ? 'success' : 'neutral')
-            resolve(response)
-          },
-          (error: unknown) => {
-            leave(
-              error instanceof MillraceError && (error.code === 'network' || error.code === 'timeout')
-                ? 'failure'
-                : 'neutral',
-            )
-            reject(error)
-          },
-        )
-      })
-      function abort() {
-        leaveQueue?.()
-        reject(signal.reason)
-      }
-      if (leaveQueue) signal.addEventListener('abort', abort)
-      else {
-        const message = `${endpoint.name} has ${settings.limits.queue} requests waiting already: "${passage.label}" asks too much at once, or the server is too slow.`
-        reject(refuse(new MillraceError('queue-full', message, { endpoint: endpoint.name, retryable: true })))
-      }
-    })
   }
 
   async function exchange(
     input: string | Request,
     init: RequestInit,
-    passage: Passage,
+    { stream = false, signal, kind, label, timeout }: Passage,
     endpoint: Endpoint,
-    controller: AbortController,
   ): Promise<Response> {
+    const { name } = endpoint
     const startedAt = clock.now()
-    const { timeout, kind, stream, label } = passage
-    const cancelTimeout = clock.after(
-      timeout,
-      () => {
-        const message = `${endpoint.name} did not answer within ${timeout} ms. Trying again later.`
-        controller.abort(new MillraceError('timeout', message, { endpoint: endpoint.name, retryable: true }))
-      },
-      `timeout ${endpoint.name}`,
-    )
-    let status: number | undefined
-    let error: MillraceError | undefined
+    const controller = new AbortController()
+    // Stays until the signal is collected: an abort must reach the body too. The signal is ours, so it is short-lived.
+    signal.addEventListener('abort', () => controller.abort(signal.reason))
+    const late = () => controller.abort(networkError(name, `did not answer within ${timeout} ms`, undefined, 'timeout'))
+    const cancelTimeout = clock.after(timeout, late, `timeout ${name}`)
+    const outcome: { status?: number; error?: MillraceError } = {}
     counters.sent++
+    recordSent(endpoint, startedAt)
     try {
-      const response = await (settings.fetch ?? platformFetch)(input, { ...init, signal: controller.signal })
-      status = response.status
-      return stream ? response : withBody(response, controller)
+      const request = (settings.fetch ?? platformFetch)(input, { ...init, signal: controller.signal })
+      // A mock or a wrapper may not heed its signal.
+      const response = await untilAborted(request, controller.signal)
+      outcome.status = response.status
+      return response
     } catch (cause) {
       const { aborted, reason } = controller.signal
-      if (aborted && !(reason instanceof MillraceError && reason.code === 'timeout')) throw reason
-      error = aborted ? (reason as MillraceError) : networkError(endpoint.name, 'could not be reached', cause)
-      throw error
+      if (signal.aborted) throw signal.reason
+      outcome.error = aborted ? (reason as MillraceError) : networkError(name, 'could not be reached', cause)
+      throw outcome.error
     } finally {
       cancelTimeout()
-      const failed = error !== undefined || (status !== undefined && isRetryableStatus(status))
-      if (failed) counters.failed++
-      if (status !== undefined || error) settle(endpoint, startedAt, failed, stream === true)
-      context.onRequest({
-        endpoint: endpoint.name,
-        kind: stream ? 'stream' : kind,
-        label,
-        startedAt,
-        duration: clock.now() - startedAt,
-        ...(status !== undefined && { status }),
-        ...(error && { error }),
-      })
+      const duration = clock.now() - startedAt
+      const { status = 0, error } = outcome
+      const hasFailed = error !== undefined || isRetryableStatus(status)
+      if (hasFailed) counters.failed++
+      if (!stream && !signal.aborted) settle(endpoint, duration, hasFailed)
+      context.onRequest({ endpoint: name, kind: stream ? 'stream' : kind, label, startedAt, duration, ...outcome })
     }
   }
 
-  function settle(endpoint: Endpoint, startedAt: number, failed: boolean, stream: boolean): void {
-    recordSent(endpoint, startedAt)
-    if (stream) return
-    recordOutcome(endpoint, clock.now() - startedAt, failed)
-    const share = failuresPer100(endpoint)
+  function settle(endpoint: Endpoint, duration: number, hasFailed: boolean): void {
+    recordOutcome(endpoint, duration, hasFailed)
+    const value = failuresPer100(endpoint)
     const limit = settings.thresholds.errorRate
-    if (!failed || share <= limit) return
-    const message = `${endpoint.name} failed in ${Math.round(share * 100)} of its last 100 requests: look at the server.`
-    alert({ code: 'error-rate', message, endpoint: endpoint.name, value: share, limit })
+    if (!hasFailed || value <= limit) return
+    const what = `failed in ${Math.round(value * 100)} of its last 100 requests: look at the server.`
+    tell('error-rate', endpoint, what, { value, limit })
   }
 
-  /** Lets `shut` break off the body too. */
-  function withBody(response: Response, controller: AbortController): Response {
-    for (const body of bodies) {
-      if (bodies.size < MOST_BODIES && body.deref()) break
-      bodies.delete(body)
-    }
-    bodies.add(new WeakRef(controller))
-    return ownResponse(response, controller.signal, controller)
+  function tell(code: Alert['code'], { name }: Endpoint, what: string, details?: Partial<Alert>): void {
+    alert({ code, message: `${name} ${what}`, endpoint: name, ...details })
   }
 
-  function refuse(error: MillraceError): MillraceError {
+  function refused(code: MillraceErrorCode, { name }: Endpoint, what: string, retryAfter?: number): MillraceError {
+    return count(requestError(code, name, what, { retryable: true, retryAfter }))
+  }
+
+  function count(error: MillraceError): MillraceError {
     counters.refused++
     return error
   }
 }
 
-/** Bodies that `shut` can still break off. */
-const MOST_BODIES = 1_000
+const seconds = (ms: number): string => `${Math.ceil(ms / 1_000)} s`

@@ -1,62 +1,79 @@
 /**
- * Who asks for what is already under way joins it. Each caller's abort rejects that caller alone, with its own signal's
- * reason; the last one aborts the work. A caller without a signal costs nothing but a count.
+ * Work that several callers may wait for. Each caller's abort rejects that caller alone, with its own signal's reason;
+ * the last one aborts the work, and so does the switch. Work that fails leaves nothing open. A caller without a signal
+ * costs nothing but a count.
  */
-export interface InFlight<T> {
-  /** `start` gets the signal of the shared work, and `land`: nobody joins after it, and it tells how many wait. */
-  join(
-    key: string,
+import { untilAborted } from '../primitives/until-aborted'
+import type { Gate } from './gate'
+import type { RequestCounters } from './settings'
+
+export interface Flight {
+  readonly signal: AbortSignal
+  /** From now on nobody joins. Returns how many wait. */
+  land(): number
+  /** False once it was forgotten: what it brings may be from before a change, and must not be kept. */
+  isCurrent(): boolean
+}
+
+export interface InFlight {
+  /** Joins what is under way for `key`, or starts it. With a new symbol for a key, nobody joins. */
+  join<T>(
+    key: string | symbol,
+    url: string,
     signal: AbortSignal | undefined,
-    start: (work: AbortSignal, land: () => number) => Promise<T>,
+    start: (flight: Flight) => Promise<T>,
   ): Promise<T>
-  has(key: string): boolean
+  /** Nobody joins what is under way for these URLs any more. */
+  forget(matches: (url: string) => boolean): void
 }
 
-interface Flight<T> {
-  readonly controller: AbortController
+interface Shared {
+  readonly url: string
+  readonly abort: (reason: unknown) => void
+  readonly promise: Promise<unknown>
   waiting: number
-  promise: Promise<T>
 }
 
-export function createInFlight<T>(): InFlight<T> {
-  const flights = new Map<string, Flight<T>>()
+export function createInFlight(gate: Gate, counters: RequestCounters): InFlight {
+  const flights = new Map<string | symbol, Shared>()
 
   return {
-    has: (key) => flights.has(key),
-    join(key, signal, start) {
-      if (signal?.aborted) return Promise.reject(signal.reason)
-      const flight = flights.get(key) ?? takeOff(key, start)
+    async join<T>(...[key, url, signal, start]: Parameters<InFlight['join']>) {
+      signal?.throwIfAborted()
+      const known = flights.get(key)
+      if (known) counters.shared++
+      const flight = known ?? takeOff(key, url, start)
       flight.waiting++
-      if (!signal) return flight.promise
-      return new Promise<T>((resolve, reject) => {
-        const leave = () => {
-          reject(signal.reason)
-          flight.waiting--
-          if (flight.waiting > 0) return
-          forget(key, flight)
-          flight.controller.abort(signal.reason)
-        }
-        signal.addEventListener('abort', leave, { once: true })
-        flight.promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave))
+      const promise = flight.promise as Promise<T>
+      if (!signal) return promise
+      return untilAborted(promise, signal, () => {
+        if (--flight.waiting === 0) flight.abort(signal.reason)
       })
+    },
+    forget(matches) {
+      for (const [key, { url }] of flights) if (matches(url)) flights.delete(key)
     },
   }
 
-  function takeOff(key: string, start: Parameters<InFlight<T>['join']>[2]): Flight<T> {
+  function takeOff(key: string | symbol, url: string, start: (flight: Flight) => Promise<unknown>): Shared {
     const controller = new AbortController()
-    const flight: Flight<T> = { controller, waiting: 0, promise: undefined as never }
-    flights.set(key, flight)
+    const { signal } = controller
+    const abort = (reason: unknown) => controller.abort(reason)
+    const leaveGate = gate.enter(abort)
+    const isCurrent = () => flights.get(key) === flight
     const land = () => {
-      forget(key, flight)
+      if (isCurrent()) flights.delete(key)
       return flight.waiting
     }
-    flight.promise = start(controller.signal, land).finally(land)
-    // Whoever waits is told; when nobody does any more, nobody is missed.
-    flight.promise.catch(() => {})
+    const work = Promise.resolve({ signal, land, isCurrent }).then(start)
+    const promise = untilAborted(work, signal, land).finally(() => {
+      land()
+      leaveGate()
+    })
+    // Whoever waits is told of a failure; whatever it left half-read is closed.
+    promise.catch(abort)
+    const flight: Shared = { url, abort, promise, waiting: 0 }
+    flights.set(key, flight)
     return flight
-  }
-
-  function forget(key: string, flight: Flight<T>): void {
-    if (flights.get(key) === flight) flights.delete(key)
   }
 }

@@ -12,64 +12,59 @@ export interface CacheOptions {
 
 export const defaultCache: CacheOptions = { ttl: 2_000, entries: 500, bytes: 10 * 2 ** 20, staleIfError: 300_000 }
 
-export interface CacheEntry<T> {
+export interface CacheEntry {
   readonly url: string
-  readonly value: T
+  readonly value: unknown
   readonly bytes: number
-  readonly freshUntil: number
-  readonly staleUntil: number
+  /** ms since the epoch, when it came: whoever asks knows how old it may be. */
+  readonly at: number
 }
 
-/** Least recently used first out, bounded by entries and bytes; expiry is looked at when asked, there are no timers. */
-export interface ResponseCache<T> {
-  readonly entries: number
-  readonly bytes: number
-  /** Fresh or stale: the caller looks at `freshUntil`. */
-  get(key: string, now: number): CacheEntry<T> | undefined
-  set(key: string, entry: CacheEntry<T>, bounds: { readonly entries: number; readonly bytes: number }): void
+/** Least recently used first out, bounded by entries and bytes. */
+export interface ResponseCache {
+  get(key: string): CacheEntry | undefined
+  set(key: string, entry: CacheEntry, bounds: { readonly entries: number; readonly bytes: number }): void
   forget(matches: (url: string) => boolean): void
+  figures(): { readonly entries: number; readonly bytes: number }
 }
 
-export function createResponseCache<T>(account: (bytes: number) => void): ResponseCache<T> {
-  const cached = new Map<string, CacheEntry<T>>()
+export function createResponseCache(account: (bytes: number) => void): ResponseCache {
+  const cached = new Map<string, CacheEntry>()
   let bytes = 0
 
-  function remove(key: string): void {
+  function remove(key: string): CacheEntry | undefined {
     const entry = cached.get(key)
-    if (!entry) return
-    cached.delete(key)
-    bytes -= entry.bytes
-    account(-entry.bytes)
+    if (entry) {
+      cached.delete(key)
+      take(-entry.bytes)
+    }
+    return entry
+  }
+
+  function take(more: number): void {
+    bytes += more
+    account(more)
   }
 
   return {
-    get entries() {
-      return cached.size
-    },
-    get bytes() {
-      return bytes
-    },
-    get(key, now) {
+    get(key) {
       const entry = cached.get(key)
-      if (!entry) return undefined
-      if (now >= entry.staleUntil) {
-        remove(key)
-        return undefined
+      if (entry) {
+        cached.delete(key)
+        cached.set(key, entry)
       }
-      cached.delete(key)
-      cached.set(key, entry)
       return entry
     },
     set(key, entry, bounds) {
       remove(key)
-      if (entry.bytes > bounds.bytes || bounds.entries < 1) return
+      if (entry.bytes > bounds.bytes) return
       cached.set(key, entry)
-      bytes += entry.bytes
-      account(entry.bytes)
+      take(entry.bytes)
       while (cached.size > bounds.entries || bytes > bounds.bytes) remove(cached.keys().next().value as string)
     },
     forget(matches) {
       for (const [key, { url }] of cached) if (matches(url)) remove(key)
     },
+    figures: () => ({ entries: cached.size, bytes }),
   }
 }

@@ -1,81 +1,71 @@
-/** One answer, several readers: each gets a `Response` of its own that its own abort ends. */
+/** One answer, several readers: each gets a `Response` of its own. */
 
-/** An answer that was read to its end and can be handed out any number of times. */
-export interface StoredResponse {
-  readonly status: number
-  readonly statusText: string
-  readonly headers: Headers
-  readonly url: string
-  readonly redirected: boolean
-  readonly type: ResponseType
-  readonly body: Uint8Array<ArrayBuffer>
+/** A body that was dropped unread is let go with its stream: it would hold a connection and listeners for ever. */
+const dropped = /* @__PURE__ */ new FinalizationRegistry<() => void>((letGo) => letGo())
+
+/** Nobody will read this answer: frees its connection. */
+export function discard({ body }: Response): void {
+  body?.cancel().catch(() => {})
 }
 
-/** Hands out a response to so many takers: copies to all but the last, who gets the original. */
-export function shareResponse(response: Response, takers: number): (signal: AbortSignal | undefined) => Response {
-  let left = takers
-  return (signal) => {
-    left--
-    const own = left > 0 ? response.clone() : response
-    return signal ? ownResponse(own, signal) : own
-  }
-}
-
-/** The same answer, whose body ends with `signal`. `owner` lives for as long as the body is being read. */
-export function ownResponse(response: Response, signal: AbortSignal, owner?: object): Response {
-  // An opaque answer cannot be built again, and one without a body has nothing to end.
-  if (!response.body || response.type === 'opaque' || response.type === 'opaqueredirect') return response
-  const reader = response.body.getReader()
-  let stop = () => {}
-  const leave = (reason: unknown) => {
-    stop()
-    reader.cancel(reason).catch(() => {})
-  }
-  const source: UnderlyingDefaultSource<Uint8Array> & { owner: object | undefined } = {
-    owner,
-    start(controller) {
-      const abort = () => {
-        controller.error(signal.reason)
-        leave(signal.reason)
-      }
-      signal.addEventListener('abort', abort)
-      stop = () => signal.removeEventListener('abort', abort)
-      if (signal.aborted) abort()
-    },
-    async pull(controller) {
-      const { done, value } = await reader.read()
-      if (!done) return controller.enqueue(value)
-      stop()
-      controller.close()
-    },
-    cancel: leave,
-  }
-  const body = new ReadableStream(source, { highWaterMark: 0 })
-  return disguise(new Response(body, headOf(response)), response)
-}
-
-export function describeResponse(response: Response, body: Uint8Array<ArrayBuffer>): StoredResponse {
-  const { status, statusText, headers, url, redirected, type } = response
-  return { status, statusText, headers: new Headers(headers), url, redirected, type, body }
-}
-
-export function restoreResponse(stored: StoredResponse): Response {
-  const nullBody = stored.status === 204 || stored.status === 205 || stored.status === 304
-  return disguise(new Response(nullBody ? null : stored.body.slice(), headOf(stored)), stored)
-}
-
-function headOf({ status, statusText, headers }: Pick<Response, 'status' | 'statusText' | 'headers'>): ResponseInit {
-  return { status, statusText, headers }
-}
-
-/** A constructed response has no URL; a drop-in for `fetch` must not lose it. */
-function disguise(
+/**
+ * The same answer, whose body ends with `signal`, and with whoever `enter` tells how to break it off until it is told
+ * that the body has ended. Neither of them keeps the new body alive.
+ */
+export function ownResponse(
   response: Response,
-  { url, redirected, type }: Pick<Response, 'url' | 'redirected' | 'type'>,
+  signal: AbortSignal | undefined,
+  enter: (breakOff: (reason: unknown) => void) => () => void,
 ): Response {
+  if (!response.body) return response
+  const reader = response.body.getReader()
+  let broken: { readonly reason: unknown } | undefined
+  const breakOff = (reason: unknown) => {
+    broken = { reason }
+    letGo()
+  }
+  const abort = () => breakOff(signal?.reason)
+  const leave = enter(breakOff)
+  const end = () => {
+    leave()
+    signal?.removeEventListener('abort', abort)
+  }
+  const letGo = () => {
+    end()
+    reader.cancel().catch(() => {})
+  }
+  signal?.addEventListener('abort', abort)
+  if (signal?.aborted) abort()
+  const source: UnderlyingDefaultSource<Uint8Array> = {
+    async pull(controller) {
+      try {
+        const { done, value } = await reader.read()
+        if (broken) throw broken.reason
+        if (!done) return controller.enqueue(value)
+        end()
+        controller.close()
+      } catch (error) {
+        end()
+        throw error
+      }
+    },
+    cancel: letGo,
+  }
+  dropped.register(source, letGo)
+  return rebuild(response, new ReadableStream(source, { highWaterMark: 0 }))
+}
+
+/** The same answer with another body. */
+export function rebuild(response: Response, body: BodyInit | null): Response {
+  return disguise(new Response(body, response), response)
+}
+
+/** A constructed response has no URL; a drop-in for `fetch` must not lose it, nor must a copy of it. */
+function disguise(response: Response, { url, redirected, type }: Response): Response {
   return Object.defineProperties(response, {
     url: { value: url },
     redirected: { value: redirected },
     type: { value: type },
+    clone: { value: () => disguise(Response.prototype.clone.call(response), response) },
   })
 }

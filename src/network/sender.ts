@@ -1,7 +1,8 @@
 /** Requests with the client's own headers, asked again at every attempt, and one refresh of credentials on 401. */
-import type { MillraceError } from '../primitives/errors'
 import { statusError } from '../primitives/http'
+import { untilAborted } from '../primitives/until-aborted'
 import type { Gate, Passage } from './gate'
+import { discard } from './response-copies'
 import type { NetworkContext } from './settings'
 
 export interface Outgoing extends Passage {
@@ -12,14 +13,20 @@ export interface Outgoing extends Passage {
   readonly attempt: number
   /** The request's own headers, over the client's; a function is asked again after a refresh. */
   readonly headers: HeadersInit | undefined | (() => HeadersInit | undefined | Promise<HeadersInit | undefined>)
+  /** All headers of the first attempt, where they are known already. */
+  readonly ready?: Headers | undefined
 }
 
 export interface Sender {
   /** The client's headers with the request's own on top. */
-  headersFor(url: string, attempt: number, own: HeadersInit | undefined): Headers | Promise<Headers>
+  headersFor(request: Pick<Outgoing, 'url' | 'attempt' | 'headers'>): Promise<Headers>
   /** Sends; a 401 is tried once more if `onUnauthorized` says that it has refreshed. */
   send(request: Outgoing): Promise<Response>
 }
+
+/** Whether a request can be sent again: a stream is gone once it was read. */
+export const isRepeatable = ({ init }: { readonly init: RequestInit }): boolean =>
+  !(init.body instanceof ReadableStream)
 
 export function createSender(gate: Gate, { clock, settings }: NetworkContext): Sender {
   let refreshing: Promise<boolean> | undefined
@@ -31,45 +38,45 @@ export function createSender(gate: Gate, { clock, settings }: NetworkContext): S
     async send(request) {
       const before = generation
       const response = await attempt(request)
-      if (response.status !== 401 || !settings.onUnauthorized) return response
-      const refreshed =
-        before === generation ? await refresh(statusError(request.endpoint, response, clock.now())) : true
-      request.signal.throwIfAborted()
-      if (!refreshed) return response
-      void response.body?.cancel()
-      return attempt({ ...request, kind: 'background', attempt: request.attempt + 1 })
+      if (response.status !== 401 || !settings.onUnauthorized || !isRepeatable(request)) return response
+      if (before === generation) {
+        refreshing ??= refresh(request.endpoint, response).finally(() => {
+          refreshing = undefined
+        })
+        if (!(await untilAborted(refreshing, request.signal))) return response
+      }
+      discard(response)
+      return attempt({ ...request, ready: undefined, attempt: request.attempt + 1 })
     },
   }
 
   async function attempt(request: Outgoing): Promise<Response> {
-    const { url, attempt, headers, init, input } = request
-    const own = typeof headers === 'function' ? await headers() : headers
-    return gate.send(input, { ...init, headers: await headersFor(url, attempt, own) }, request)
+    const { input, init, ready } = request
+    const headers = ready ?? (await headersFor(request))
+    // A request object's body can be read once, and this may not be the last attempt.
+    return gate.send(input instanceof Request ? input.clone() : input, { ...init, headers }, request)
   }
 
-  function headersFor(url: string, attempt: number, own: HeadersInit | undefined): Headers | Promise<Headers> {
-    const { headers } = settings
-    if (typeof headers !== 'function') return merge(headers, own)
-    const asked = headers({ url, attempt })
-    return asked instanceof Promise ? asked.then((given) => merge(given, own)) : merge(asked, own)
-  }
-
-  function merge(base: HeadersInit | undefined, own: HeadersInit | undefined): Headers {
-    const merged = new Headers(base)
-    if (own) for (const [name, value] of new Headers(own)) merged.set(name, value)
+  async function headersFor({
+    url,
+    attempt,
+    headers,
+  }: Pick<Outgoing, 'url' | 'attempt' | 'headers'>): Promise<Headers> {
+    const ours = settings.headers
+    const merged = new Headers(typeof ours === 'function' ? await ours({ url, attempt }) : ours)
+    const own = new Headers(typeof headers === 'function' ? await headers() : headers)
+    for (const [name, value] of own) merged.set(name, value)
     return merged
   }
 
-  function refresh(error: MillraceError): Promise<boolean> {
-    refreshing ??= ask(error).finally(() => {
-      refreshing = undefined
-    })
-    return refreshing
-  }
-
-  async function ask(error: MillraceError): Promise<boolean> {
-    const refreshed = (await settings.onUnauthorized?.(error)) === true
-    if (refreshed) generation++
-    return refreshed
+  async function refresh(endpoint: string, response: Response): Promise<boolean> {
+    try {
+      const refreshed = (await settings.onUnauthorized?.(statusError(endpoint, response, clock.now()))) === true
+      if (refreshed) generation++
+      return refreshed
+    } catch {
+      // A refresh that fails is none: the 401 stands, and tells what to do.
+      return false
+    }
   }
 }

@@ -31,15 +31,22 @@ export function createSlots(): Slots {
   let inFlight = 0
   let ramp = Infinity
   let concurrency = Infinity
-  const queue: Waiter[] = []
+  let isServing = false
+  const queue = new Set<Waiter>()
+
+  const isFull = () => inFlight >= Math.min(concurrency, ramp)
 
   function next(): void {
-    while (queue.length > 0 && inFlight < Math.min(concurrency, ramp)) {
-      const first = queue.reduce((best, waiter) => (waiter.rank < best.rank ? waiter : best))
-      queue.splice(queue.indexOf(first), 1)
+    // Whoever is refused leaves at once: a long queue of them would overflow the stack.
+    if (isServing) return
+    isServing = true
+    while (queue.size > 0 && !isFull()) {
+      const first = [...queue].reduce((best, waiter) => (waiter.rank < best.rank ? waiter : best))
+      queue.delete(first)
       inFlight++
       first.run()
     }
+    isServing = false
   }
 
   return {
@@ -47,18 +54,15 @@ export function createSlots(): Slots {
       return inFlight
     },
     get queued() {
-      return queue.length
+      return queue.size
     },
     enter(priority, now, limits, run) {
       concurrency = limits.concurrency
+      if (isFull() && queue.size >= limits.queue) return undefined
       const waiter = { rank: now - HEAD_START[priority], run }
-      if (inFlight >= Math.min(concurrency, ramp) && queue.length >= limits.queue) return undefined
-      queue.push(waiter)
+      queue.add(waiter)
       next()
-      return () => {
-        const index = queue.indexOf(waiter)
-        if (index >= 0) queue.splice(index, 1)
-      }
+      return () => queue.delete(waiter)
     },
     leave(succeeded) {
       inFlight--

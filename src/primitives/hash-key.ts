@@ -1,4 +1,5 @@
 import { configError } from './errors'
+import { isPlain } from './plain'
 
 /**
  * One string per key, without collisions: `['1', '23']` is not `['12', '3']`, `1` is not `'1'`, `undefined` is not
@@ -6,43 +7,27 @@ import { configError } from './errors'
  */
 export function hashKey(key: string | readonly unknown[]): string {
   if (typeof key !== 'string') return stable(key, 0)
-  return key[0] === '[' || key[0] === '"' ? JSON.stringify(key) : key
+  return /^[["]/.test(key) ? JSON.stringify(key) : key
 }
 
 const DEEPEST = 32
 
 function stable(value: unknown, depth: number): string {
-  if (depth > DEEPEST) throw configError('a channel key of plain data', 'one nested over 32 levels, or a cycle')
-  switch (typeof value) {
-    case 'string':
-      return JSON.stringify(value)
-    case 'number':
-    case 'boolean':
-    case 'undefined':
-      return Object.is(value, -0) ? '-0' : String(value)
-    case 'bigint':
-      return `${value}n`
-    case 'object':
-      if (value === null) return 'null'
-      if (Array.isArray(value)) return `[${value.map((item) => stable(item, depth + 1)).join()}]`
-      if (value instanceof Date) return `Date(${value.getTime()})`
-      if (isPlain(value)) return `{${entriesOf(value, depth)}}`
-  }
-  throw configError('a channel key of plain data (strings, numbers, dates, arrays, objects)', describe(value))
+  if (depth > DEEPEST) throw configError(EXPECTED, 'one nested over 32 levels, or a cycle')
+  const inner = (part: unknown) => stable(part, depth + 1)
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'bigint') return `${value}n`
+  if (value === null || /^(number|boolean|undefined)$/.test(typeof value))
+    return Object.is(value, -0) ? '-0' : String(value)
+  if (Array.isArray(value)) return `[${value.map(inner)}]`
+  if (value instanceof Date) return `Date(${value.getTime()})`
+  if (!isPlain(value))
+    throw configError(
+      EXPECTED,
+      typeof value === 'object' ? `an instance of ${value.constructor?.name}` : `a ${typeof value}`,
+    )
+  const names = Object.keys(value).sort()
+  return `{${names.map((name) => `${JSON.stringify(name)}:${inner(value[name])}`)}}`
 }
 
-function entriesOf(value: object, depth: number): string {
-  return Object.keys(value)
-    .sort()
-    .map((name) => `${JSON.stringify(name)}:${stable((value as Record<string, unknown>)[name], depth + 1)}`)
-    .join()
-}
-
-function isPlain(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === null || Object.getPrototypeOf(prototype) === null
-}
-
-function describe(value: unknown): string {
-  return typeof value === 'object' ? `an instance of ${(value as object).constructor?.name}` : `a ${typeof value}`
-}
+const EXPECTED = 'a channel key of plain data (strings, numbers, dates, arrays, objects)'

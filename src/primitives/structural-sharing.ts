@@ -1,3 +1,5 @@
+import { isPlain } from './plain'
+
 /**
  * `next`, with every part that equals its counterpart in `previous` replaced by that counterpart, so that equal data
  * keeps its reference and what renders by reference does not render. Takes JSON: anything else counts as one value.
@@ -29,7 +31,5 @@ function share(previous: unknown, next: unknown, depth: number): unknown {
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
-  if (typeof value !== 'object' || value === null) return false
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return Array.isArray(value) || prototype === null || Object.getPrototypeOf(prototype) === null
+  return Array.isArray(value) || isPlain(value)
 }
