@@ -56,23 +56,24 @@ export function createReconnection(
     const failures = 'failures' in state ? state.failures : 0
     const drop: ReconnectionEffect[] = connected ? ['disconnect'] : []
     const error = 'error' in state ? state.error : undefined
+    /** Each event says when it counts, and what it leads to; where it does not count, it changes nothing. */
     const to = (
-      condition: boolean,
+      counts: boolean,
       next: ReconnectionState,
       effects: readonly ReconnectionEffect[] = drop,
-    ): ReconnectionStep => (condition ? { state: next, effects } : { state, effects: [] })
-    const connecting = (condition: boolean, error?: MillraceError): ReconnectionStep =>
-      to(condition, { name: 'connecting', failures, since: now, error }, [...drop, 'connect'])
+    ): ReconnectionStep => (counts ? { state: next, effects } : { state, effects: [] })
+    const connect = (counts: boolean, cause?: MillraceError): ReconnectionStep =>
+      to(counts, { name: 'connecting', failures, since: now, error: cause }, [...drop, 'connect'])
 
     switch (event.type) {
       case 'start':
-        return connecting(!active)
+        return connect(!active)
       case 'resume':
-        return connecting(state.name === 'paused')
+        return connect(state.name === 'paused')
       case 'due':
-        return connecting(state.name === 'waiting', error)
+        return connect(state.name === 'waiting', error)
       case 'replace':
-        return connecting(active, error)
+        return connect(active, error)
       case 'opened':
         return to(state.name === 'connecting', { name: 'open', failures, since: now }, [])
       case 'finished':
