@@ -207,8 +207,13 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     }
   }
 
+  /** Whether an answer to this may come from the cache, and go into it. */
+  function isKept(key: string | undefined, ttl: number | undefined): key is string {
+    return key !== undefined && (ttl ?? 0) > 0 && settings.flags.cache
+  }
+
   function recall(key: string | undefined, ttl: number): CacheEntry | undefined {
-    return key !== undefined && ttl > 0 && settings.flags.cache ? cache.get(key) : undefined
+    return isKept(key, ttl) ? cache.get(key) : undefined
   }
 
   function isWithin({ at }: CacheEntry, ms: number): boolean {
@@ -227,15 +232,16 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   }
 
   async function readResponse(request: Described, errand: Errand, flight: Flight): Promise<Take> {
+    const { key, url, endpoint } = request
     const response = await exchange(request, errand, flight.signal)
     const { headers } = response
     const isStream = /^text\/event-stream\b/i.test(headers.get('content-type') ?? '')
     const limit = settings.cache.bytes
     const fits = response.ok && !isStream && !(Number(headers.get('content-length')) > limit)
-    if (fits && isKept(request, errand)) {
+    if (fits && isKept(key, errand.ttl)) {
       const { timeout = DEFAULT_TIMEOUT } = errand
       // One that outgrows the limit after all is handed on as it is.
-      const reading = readBody(response.clone(), request.endpoint, clock, timeout, limit)
+      const reading = readBody(response.clone(), endpoint, clock, timeout, limit)
       const body = await reading.catch((error) => {
         discard(response)
         throw error
@@ -243,7 +249,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
       if (body) {
         discard(response)
         const take = () => rebuild(response, body.length > 0 ? body : null)
-        keep(request, flight, response, take, body.length)
+        keep(key, url, flight, headers, take, body.length)
         return take
       }
     }
@@ -253,23 +259,21 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   }
 
   async function readValue(request: Described, errand: Errand, flight: Flight): Promise<JsonAnswer> {
-    const { endpoint, key = '' } = request
+    const { key, url, endpoint } = request
     const response = await exchange(request, errand, flight.signal)
     if (!response.ok) throw statusError(endpoint, response, clock.now())
     const { value, bytes } = await readJson(response, endpoint, clock, errand.timeout ?? DEFAULT_TIMEOUT)
+    const { headers } = response
+    if (!isKept(key, errand.ttl)) return { value, headers }
     const before = cache.get(key)?.value as JsonAnswer | undefined
-    const answer = { value: shareStructure(before?.value, value), headers: response.headers }
-    if (isKept(request, errand)) keep(request, flight, response, answer, bytes)
+    const answer = { value: shareStructure(before?.value, value), headers }
+    keep(key, url, flight, headers, answer, bytes)
     return answer
   }
 
-  function isKept({ key }: Described, { ttl = 0 }: Errand): boolean {
-    return key !== undefined && ttl > 0 && settings.flags.cache
-  }
-
-  function keep({ key = '', url }: Described, flight: Flight, response: Response, value: unknown, bytes: number): void {
+  function keep(key: string, url: string, flight: Flight, headers: Headers, value: unknown, bytes: number): void {
     // RFC 9111 section 4.1: an answer that varies by everything fits no other request.
-    if (!flight.isCurrent() || response.headers.get('vary')?.trim() === '*') return
+    if (!flight.isCurrent() || headers.get('vary')?.trim() === '*') return
     cache.set(key, { url, value, bytes, at: clock.now() }, settings.cache)
   }
 

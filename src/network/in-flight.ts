@@ -38,7 +38,12 @@ export function createInFlight(gate: Gate, counters: RequestCounters): InFlight 
   const flights = new Map<string | symbol, Shared>()
 
   return {
-    async join<T>(...[key, url, signal, start]: Parameters<InFlight['join']>) {
+    async join<T>(
+      key: string | symbol,
+      url: string,
+      signal: AbortSignal | undefined,
+      start: (flight: Flight) => Promise<T>,
+    ) {
       signal?.throwIfAborted()
       const known = flights.get(key)
       if (known) counters.shared++

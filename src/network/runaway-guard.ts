@@ -13,25 +13,20 @@ export const GUARD_WINDOW = 10_000
 
 export function createRunawayGuard(): RunawayGuard {
   let admitted: { at: number; who: string }[] = []
-  let closedUntil = 0
-  let culprit = ''
+  let closed = { until: 0, who: '' }
   return {
     get closedUntil() {
-      return closedUntil
+      return closed.until
     },
     admit(limit, now, who) {
-      if (now < closedUntil) return { until: closedUntil, who: culprit }
-      if (admitted.length >= limit) {
-        admitted = admitted.filter(({ at }) => now - at < GUARD_WINDOW)
-        if (admitted.length >= limit) {
-          culprit = mostFrequent([...admitted.map((request) => request.who), who])
-          closedUntil = now + GUARD_WINDOW
-          admitted = []
-          return { until: closedUntil, who: culprit }
-        }
-      }
+      if (now < closed.until) return closed
+      // Looked through only when it is full: most endpoints never are.
+      if (admitted.length >= limit) admitted = admitted.filter(({ at }) => now - at < GUARD_WINDOW)
       if (limit !== Infinity) admitted.push({ at: now, who })
-      return undefined
+      if (admitted.length <= limit) return undefined
+      closed = { until: now + GUARD_WINDOW, who: mostFrequent(admitted.map((request) => request.who)) }
+      admitted = []
+      return closed
     },
   }
 }

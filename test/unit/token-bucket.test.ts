@@ -50,7 +50,7 @@ describe('a token bucket', () => {
     const bucket = createTokenBucket()
     for (let n = 0; n < 5; n += 1) bucket.take(20, 5, 0)
     expect(bucket.take(20, 5, 0)).toBe(3_000)
-    bucket.giveBack()
+    bucket.giveBack(3_000)
     expect(bucket.take(20, 5, 0)).toBe(3_000)
   })
 
@@ -99,8 +99,7 @@ describe('a token bucket', () => {
           }
           // Those who have waited longest lose their patience.
           for (let n = 0; n < leaves && waiting.length > 0; n += 1) {
-            waiting.shift()
-            bucket.giveBack()
+            bucket.giveBack(waiting.shift()!)
           }
         }
         expect(worstExcess([...granted, ...waiting], 20, 5)).toBeLessThanOrEqual(20 / 60_000 + 1e-6)
