@@ -55,10 +55,10 @@ export async function startDemo({ port = 4173 }: { port?: number } = {}): Promis
   }
 
   const http = createServer((request, response) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://demo')
-    const handle = routes[`${request.method} ${pathname}`] ?? crawlStream(pathname)
+    const [path = '/'] = (request.url ?? '/').split('?')
+    const handle = routes[`${request.method} ${path}`] ?? crawlStream(path)
     if (handle) handle(request, response)
-    else if (!serveFile(pathname, response)) json(response, 404, { error: `There is no ${pathname} here.` })
+    else if (!serveFile(path, response)) json(response, 404, { error: `There is no ${path} here.` })
   })
   try {
     await new Promise<void>((resolve, reject) => {

@@ -105,7 +105,7 @@ export function createStream({ journal, condition, welcome = () => [], lost = jo
 
   function write(text: string): void {
     for (const { response, muted } of connections) {
-      if (muted) continue
+      if (muted || response.writableEnded) continue
       response.write(text)
       if (response.writableLength > mostBuffered) response.destroy()
     }
