@@ -29,16 +29,14 @@ export interface ResponseCache {
 }
 
 export function createResponseCache(account: (bytes: number) => void): ResponseCache {
-  const cached = new Map<string, CacheEntry>()
+  const cached = new Map<string, CacheEntry & { used: number }>()
   let bytes = 0
+  /** Uses are numbered and looked through when something has to go: to move what is used would cost every hit more. */
+  let uses = 0
 
-  function remove(key: string): CacheEntry | undefined {
-    const entry = cached.get(key)
-    if (entry) {
-      cached.delete(key)
-      take(-entry.bytes)
-    }
-    return entry
+  function remove(key: string): void {
+    take(-(cached.get(key)?.bytes ?? 0))
+    cached.delete(key)
   }
 
   function take(more: number): void {
@@ -49,18 +47,16 @@ export function createResponseCache(account: (bytes: number) => void): ResponseC
   return {
     get(key) {
       const entry = cached.get(key)
-      if (entry) {
-        cached.delete(key)
-        cached.set(key, entry)
-      }
+      if (entry) entry.used = ++uses
       return entry
     },
     set(key, entry, bounds) {
       remove(key)
       if (entry.bytes > bounds.bytes) return
-      cached.set(key, entry)
+      cached.set(key, { ...entry, used: ++uses })
       take(entry.bytes)
-      while (cached.size > bounds.entries || bytes > bounds.bytes) remove(cached.keys().next().value as string)
+      while (cached.size > bounds.entries || bytes > bounds.bytes)
+        remove([...cached].reduce((least, other) => (other[1].used < least[1].used ? other : least))[0])
     },
     forget(matches) {
       for (const [key, { url }] of cached) if (matches(url)) remove(key)
