@@ -1,0 +1,65 @@
+import { unlimitedClient } from './clients'
+import { type Comparison, compare } from './compare'
+import type { Contender, Contenders } from './contender'
+import { startCpuTime } from './cpu-time'
+import { nanoseconds, type Row } from './table'
+
+const CALLS = 20_000
+const HOUR = 3_600_000
+const urls = Array.from({ length: 100 }, (_, n) => `https://example.com/api/users/${n}`)
+const answerOf = (url: string) => ({ url, name: 'Ada', roles: ['admin', 'editor'] })
+
+export const contenders: Contenders = {
+  'async Map.get': () => {
+    const known = new Map(urls.map((url) => [url, answerOf(url)]))
+    return timed(async (url) => known.get(url))
+  },
+
+  async 'millrace json'() {
+    const fetch = async (url: RequestInfo | URL) => Response.json(answerOf(String(url)))
+    const client = await unlimitedClient({ fetch, cache: { ttl: HOUR } })
+    return timed((url) => client.json(url))
+  },
+
+  async 'TanStack fetchQuery'() {
+    const { QueryClient } = await import('@tanstack/query-core')
+    const client = new QueryClient()
+    return timed((url) =>
+      client.fetchQuery({ queryKey: [url], queryFn: async () => answerOf(url), staleTime: HOUR, gcTime: HOUR }),
+    )
+  },
+}
+
+export async function cachedJson(): Promise<Row[]> {
+  const all = await compare(import.meta.url, Object.keys(contenders), { rounds: 21, warmUps: 4, seconds: 20 })
+  return [
+    row(all, 'async Map.get', ['≤', 4]),
+    // At least four times as fast.
+    row(all, 'TanStack fetchQuery', ['≤', 0.25]),
+  ]
+}
+
+function row(all: Comparison, against: string, limit: Row['limit']): Row {
+  const ours = 'millrace json'
+  const figure = 'perCall'
+  return {
+    what: 'cached JSON, a call',
+    ours: nanoseconds(all.spread(ours, figure)),
+    against,
+    theirs: nanoseconds(all.spread(against, figure)),
+    value: all.ratio(ours, against, figure),
+    limit,
+    failure: all.failure(ours) ?? all.failure(against),
+  }
+}
+
+async function timed(ask: (url: string) => Promise<unknown>): Promise<Contender> {
+  for (const url of urls) await ask(url)
+  return {
+    async round() {
+      const cpuTime = startCpuTime()
+      for (let call = 0; call < CALLS; call += 1) await ask(urls[call % urls.length] as string)
+      return { perCall: (cpuTime() * 1e6) / CALLS }
+    },
+  }
+}
