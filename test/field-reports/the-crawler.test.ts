@@ -324,7 +324,7 @@ describe('18: fallback before reconnection', () => {
 
   test('reconnects first on Millrace, polls after three failures, and stops the moment the stream is back', async () => {
     const { server, mill, drop } = await startFlaky()
-    const { client } = makeClient({ backoff: { base: 20, cap: 100 } })
+    const { client } = makeClient({ backoff: { base: 20, cap: 100, resetAfter: 0 } })
     const channel = defineChannel<{ n: number }, StreamEvent>({
       key: 'crawl 7',
       stream: server.url('/stream'),

@@ -33,7 +33,10 @@ const leaf = fc.oneof(
 const { value } = fc.letrec((tie) => ({
   value: fc.oneof({ depthSize: 'small' }, leaf, tie('list'), tie('record')),
   list: fc.array(tie('value'), { maxLength: 3 }),
-  record: fc.dictionary(fc.constantFrom('a', 'b', '1', 'a,b', '__proto__'), tie('value'), { maxKeys: 3, noNullPrototype: true }),
+  record: fc.dictionary(fc.constantFrom('a', 'b', '1', 'a,b', '__proto__'), tie('value'), {
+    maxKeys: 3,
+    noNullPrototype: true,
+  }),
 }))
 const key = fc.oneof(
   fc.string({ maxLength: 4 }),
