@@ -62,10 +62,8 @@ export function rebuild(response: Response, body: BodyInit | null): Response {
 
 /** A constructed response has no URL; a drop-in for `fetch` must not lose it, nor must a copy of it. */
 function disguise(response: Response, { url, redirected, type }: Response): Response {
-  return Object.defineProperties(response, {
-    url: { value: url },
-    redirected: { value: redirected },
-    type: { value: type },
-    clone: { value: () => disguise(Response.prototype.clone.call(response), response) },
-  })
+  const clone = () => disguise(Response.prototype.clone.call(response), response)
+  for (const [name, value] of Object.entries({ url, redirected, type, clone }))
+    Object.defineProperty(response, name, { value })
+  return response
 }
