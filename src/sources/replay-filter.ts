@@ -1,7 +1,7 @@
 /**
  * Remembers recent messages, so that what a server replays too much after a reconnect is dropped (law 3). Known is what
- * has the same id, type and data; the first unknown message ends the filtering. A known id with other data means that
- * the server began anew.
+ * has the same id, type and data; what stands before it in the same chunk is older still. The first unknown message
+ * after that ends the filtering. A known id with other data means that the server began anew.
  */
 import type { Message } from '../stream/messages'
 
@@ -37,21 +37,20 @@ export function createReplayFilter(account: (bytes: number) => void): ReplayFilt
       }
     },
     sift(messages) {
+      if (!known) return { fresh: remembered(messages), restarted: false }
       let from = 0
       let restarted = false
-      while (known && from < messages.length) {
-        const message = messages[from] as Message
+      for (const [index, message] of messages.entries()) {
         const same = known.get(message.lastEventId)
-        if (same?.some(({ event, data }) => event === message.event && data === message.data)) from++
-        else {
-          restarted = same !== undefined && message.id !== undefined
-          known = undefined
+        if (same?.some(({ event, data }) => event === message.event && data === message.data)) from = index + 1
+        else if (same && message.id !== undefined) {
+          restarted = true
+          break
         }
       }
+      if (from < messages.length) known = undefined
       if (restarted) forget()
-      const fresh = from === 0 ? messages : messages.slice(from)
-      for (const message of fresh) remember(message)
-      return { fresh, restarted }
+      return { fresh: remembered(messages.slice(from)), restarted }
     },
     since(id) {
       const messages = all()
@@ -69,6 +68,11 @@ export function createReplayFilter(account: (bytes: number) => void): ReplayFilt
     recent = []
     oldest = 0
     bytes = 0
+  }
+
+  function remembered(messages: readonly Message[]): readonly Message[] {
+    for (const message of messages) remember(message)
+    return messages
   }
 
   function remember(message: Message): void {

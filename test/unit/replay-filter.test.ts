@@ -38,6 +38,13 @@ describe('a replay filter', () => {
     expect(idsOf(filter.sift([message(3)]).fresh)).toEqual(['3'])
   })
 
+  test('drops what stands before a known message, though it is from before its time', () => {
+    const { filter } = makeFilter()
+    filter.sift(range(10, 12))
+    filter.expectReplay()
+    expect(idsOf(filter.sift(range(1, 14)).fresh)).toEqual(['13', '14'])
+  })
+
   test('knows a message by id, type and data', () => {
     const { filter } = makeFilter()
     filter.sift([message(1, 'a', 'x'), message(1, 'a', 'y'), message(1, 'b', 'x')])
