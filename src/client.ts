@@ -80,7 +80,7 @@ export function createClient(options: ClientOptions = {}): Client {
     },
     onEvent: (key, event) => emitter.emit('event', () => ({ key, event })),
     onSubscribe(record) {
-      stopCpu ??= watchCpu(() => underPressure('the CPU is under critical pressure', 1))
+      stopCpu ??= watchCpu(() => lag.isLate() && underPressure('the CPU is under critical pressure', 1))
       emitter.emit('subscribe', () => record)
     },
     onUnsubscribe(record) {

@@ -6,18 +6,25 @@ import { isHidden } from './page-signals'
 
 /** Timers this late in a row are a sign; a single one may be a pause of the garbage collector. */
 const IN_A_ROW = 3
+/** ms that a person would notice. */
+const NOTICEABLE = 100
 /** Later than this, the machine slept. */
 const ASLEEP = 30_000
 
 export interface LagWatch {
   /** Told by every timer how many ms late it came. */
   onTimer(lateBy: number): void
+  /** Whether the last timer came late at all: the machine's trouble is this page's too. */
+  isLate(): boolean
 }
 
 export function watchLag(limit: () => number, tell: (ms: number) => void): LagWatch {
   let late = 0
+  let last = 0
   return {
+    isLate: () => last > NOTICEABLE,
     onTimer(lateBy) {
+      last = lateBy
       // Hidden pages have their timers slowed on purpose.
       if (lateBy < limit() || lateBy > ASLEEP || isHidden()) late = 0
       else if (++late >= IN_A_ROW) {
@@ -38,7 +45,7 @@ interface Observer {
 declare const PressureObserver: (new (callback: (records: PressureRecord[]) => void) => Observer) | undefined
 
 /** Calls `tell` when the CPU is under critical pressure, where the browser says so. Returns the stop. */
-export function watchCpu(tell: () => void): () => void {
+export function watchCpu(tell: () => unknown): () => void {
   if (typeof PressureObserver === 'undefined') return () => {}
   const observer = new PressureObserver((records) => {
     if (records.some(({ state }) => state === 'critical')) tell()

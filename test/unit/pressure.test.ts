@@ -6,11 +6,11 @@ afterEach(() => vi.unstubAllGlobals())
 describe('late timers', () => {
   const watch = () => {
     const told: number[] = []
-    const { onTimer } = watchLag(
+    const { onTimer, isLate } = watchLag(
       () => 100,
       (ms) => told.push(ms),
     )
-    return { told, onTimer }
+    return { told, onTimer, isLate }
   }
 
   test('are told of when three in a row are', () => {
@@ -25,6 +25,15 @@ describe('late timers', () => {
     const { told, onTimer } = watch()
     for (const late of [150, 200, 3, 150, 200]) onTimer(late)
     expect(told).toEqual([])
+  })
+
+  test('are noticed one by one, for who asks', () => {
+    const { onTimer, isLate } = watch()
+    expect(isLate()).toBe(false)
+    onTimer(120)
+    expect(isLate()).toBe(true)
+    onTimer(3)
+    expect(isLate()).toBe(false)
   })
 
   test('are not, when the machine slept', () => {
