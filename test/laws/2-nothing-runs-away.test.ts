@@ -180,7 +180,7 @@ describe('any sequence of calls', () => {
         expect(worstExcess(timesOf(requests, 'background'))).toBeLessThanOrEqual(0.001)
         expect(mostWithin(10_000, timesOf(requests, 'foreground'))).toBeLessThanOrEqual(PER_10_S)
       }),
-      { seed: 7, numRuns: 25 },
+      { seed: 7, numRuns: 20 },
     )
   })
 
@@ -220,7 +220,7 @@ describe('any sequence of calls', () => {
           ),
         ).toBeLessThanOrEqual(0.001)
       }),
-      { seed: 11, numRuns: 25 },
+      { seed: 11, numRuns: 20 },
     )
   })
 })
@@ -593,12 +593,12 @@ describe('a stream', () => {
 })
 
 describe('retries', () => {
-  test('of a thousand callers stay within the background budget', async () => {
+  test('of hundreds of callers stay within the background budget', async () => {
     const clock = createTestClock()
     const mill = createMill(clock)
     mill.mood = 'refuses'
     const { client, requests } = makeClient({ clock, fetch: mill.fetch, backoff: { base: 1, cap: 1 } })
-    for (let n = 0; n < 1_000; n += 1) void client.fetch(`/a?${n}`, {}, { retry: 5 }).catch(() => {})
+    for (let n = 0; n < 400; n += 1) void client.fetch(`/a?${n}`, {}, { retry: 5 }).catch(() => {})
     await clock.advance(60_000)
     expect(timesOf(requests, 'background').length).toBeGreaterThanOrEqual(PER_MINUTE)
     expect(worstExcess(timesOf(requests, 'background'))).toBeLessThanOrEqual(0.001)

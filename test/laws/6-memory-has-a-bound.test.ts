@@ -377,16 +377,16 @@ describe('alerts', () => {
   test('are remembered for 500 endpoints, not for each there ever was', async () => {
     const { client, alerts } = makeClient({ fetch: echo, limits: { fetchesPer10s: 1 } })
     const before = await settledHeap()
-    const long = 'x'.repeat(5_000)
+    const long = 'x'.repeat(10_000)
     let told = 0
-    for (let n = 0; n < 2_000; n += 1) {
+    for (let n = 0; n < 1_000; n += 1) {
       await client.fetch(`/${n}/${long}`)
       await client.fetch(`/${n}/${long}`).catch(() => {})
       told += alerts.splice(0).length
     }
-    expect(told).toBe(2_000)
-    // Two thousand names of 5 kB would be 10 MB, in one map alone; 500 of them are 2.5 MB.
-    expect((await settledHeap()) - before).toBeLessThan(7_000_000)
+    expect(told).toBe(1_000)
+    // A thousand names of 10 kB would be 10 MB, in one map alone; 500 of them are 5.
+    expect((await settledHeap()) - before).toBeLessThan(9_000_000)
   })
 
   test('tell of the caches and queues when they grow beyond their threshold', async () => {
