@@ -4,7 +4,7 @@ import { defaultBreaker } from './network/breaker'
 import { defaultLimits } from './network/limits'
 import { defaultCache } from './network/response-cache'
 import { defaultBackoff } from './primitives/backoff'
-import { checkNumbers, numbersOf, over } from './primitives/check-numbers'
+import { checkNumbers, optionsOf } from './primitives/check-numbers'
 import { detectEnvironment, type Environment } from './primitives/environment'
 import { configError } from './primitives/errors'
 import type { RegistrySettings } from './registry/registry-context'
@@ -38,7 +38,7 @@ export function settingsOf(options: ClientOptions): ClientSettings {
   checkNumbers('', { interval: options.interval })
 
   const isTest = environment === 'test'
-  const flags = over(flagsOn, options.flags)
+  const flags = optionsOf('flags.', flagsOn, options.flags)
   return {
     environment,
     baseUrl: options.baseUrl,
@@ -49,16 +49,16 @@ export function settingsOf(options: ClientOptions): ClientSettings {
     identity: options.identity ?? null,
     interval: options.interval ?? INTERVALS[environment],
     shortestInterval: isTest ? 200 : 1_000,
-    backoff: numbersOf('backoff.', defaultBackoff, options.backoff, MAY_BE_ZERO),
-    breaker: numbersOf('breaker.', defaultBreaker, options.breaker, MAY_BE_ZERO),
-    limits: numbersOf(
+    backoff: optionsOf('backoff.', defaultBackoff, options.backoff, MAY_BE_ZERO),
+    breaker: optionsOf('breaker.', defaultBreaker, options.breaker, MAY_BE_ZERO),
+    limits: optionsOf(
       'limits.',
       { ...defaultLimits, ...(isTest && { backgroundPerMinute: 600 }) },
       options.limits,
       MAY_BE_ZERO,
     ),
-    cache: numbersOf('cache.', defaultCache, options.cache, MAY_BE_ZERO),
-    thresholds: numbersOf('thresholds.', defaultThresholds, options.thresholds, MAY_BE_ZERO),
+    cache: optionsOf('cache.', defaultCache, options.cache, MAY_BE_ZERO),
+    thresholds: optionsOf('thresholds.', defaultThresholds, options.thresholds, MAY_BE_ZERO),
     rollout: options.rollout,
     flags,
     streaming: flags.streaming,

@@ -1,6 +1,6 @@
 import { platformFetch } from './network/gate'
 import { type BackoffOptions, defaultBackoff } from './primitives/backoff'
-import { checkNumbers, numbersOf } from './primitives/check-numbers'
+import { checkNumbers, optionsOf } from './primitives/check-numbers'
 import { timers } from './primitives/clock'
 import type { MillraceError } from './primitives/errors'
 import { statusError } from './primitives/http'
@@ -93,7 +93,7 @@ export class ReconnectingEventSource extends EventTarget {
 
     const stream = createEventStream({
       clock: timers,
-      backoff: numbersOf('backoff.', defaultBackoff, init.backoff, 'resetAfter'),
+      backoff: optionsOf('backoff.', defaultBackoff, init.backoff, 'resetAfter'),
       lastEventId: init.lastEventId,
       endpoint: () => endpoint,
       maxEventBytes: () => maxEventBytes,

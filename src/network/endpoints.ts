@@ -10,6 +10,8 @@ export interface Endpoint {
   readonly bucket: TokenBucket
   readonly slots: Slots
   breaker: BreakerState
+  /** How many wait for the budget. */
+  pacing: number
   /** What the sources of this endpoint need by themselves, as requests per minute. */
   readonly claims: Set<() => number>
   /** The last answers and failures, streams apart, oldest first. */
@@ -43,9 +45,9 @@ export function createEndpoints(): Endpoints {
 
   /** Forgets those that nothing waits for and nobody claims. */
   function evict(): void {
-    for (const [name, { slots, claims }] of known) {
+    for (const [name, { slots, claims, pacing }] of known) {
       if (known.size < MOST_ENDPOINTS) return
-      if (slots.inFlight + slots.queued + claims.size === 0) known.delete(name)
+      if (slots.inFlight + slots.queued + claims.size + pacing === 0) known.delete(name)
     }
   }
 
@@ -61,6 +63,7 @@ export function createEndpoints(): Endpoints {
         bucket: createTokenBucket(),
         slots: createSlots(),
         breaker: closedBreaker,
+        pacing: 0,
         claims: new Set(),
         recent: [],
         sentAt: [],

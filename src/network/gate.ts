@@ -156,12 +156,15 @@ export function createGate(context: NetworkContext): Gate {
     const limit = Math.round(budget)
     const what = `has used its budget of ${limit} background requests a minute: "${label}" waits ${seconds(ms)}. Ask less often, or raise \`limits.backgroundPerMinute\`.`
     tell('request-rate', endpoint, what, { channel, subscriber: label, value: limit + 1, limit })
+    endpoint.pacing++
     try {
-      if ((ms * budget) / 60_000 > settings.limits.queue) throw queueFull(endpoint, passage)
+      if (endpoint.pacing > settings.limits.queue) throw queueFull(endpoint, passage)
       await wait(ms, `budget ${name}`, signal)
     } catch (reason) {
       bucket.giveBack(now + ms)
       throw reason
+    } finally {
+      endpoint.pacing--
     }
   }
 
