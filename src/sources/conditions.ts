@@ -32,8 +32,9 @@ export function createConditions(): Conditions {
   }
 
   function onPage(signal: PageSignal): void {
-    if (signal === 'freeze') frozen = true
-    if (signal === 'resume') frozen = false
+    // Back from the back/forward cache a page is told twice: `resume` and `pageshow`.
+    if (signal === 'resume' && !frozen) return
+    frozen = signal === 'freeze' || (frozen && signal !== 'resume')
     tell(signal === 'resume' ? 'replace' : signal === 'online' ? 'spread' : 'now')
   }
 
