@@ -48,6 +48,10 @@ describe('a backoff delay', () => {
     )
   })
 
+  test('stays a number that a timer can take where there is no cap', () => {
+    expect(Number.isFinite(backoffDelay({ ...plain, cap: Infinity }, 5_000, 0.5))).toBe(true)
+  })
+
   test('never shrinks as failures add up', () => {
     for (let failures = 0; failures < 2_000; failures += 1)
       expect(backoffDelay(plain, failures + 1, 0)).toBeGreaterThanOrEqual(backoffDelay(plain, failures, 0))
