@@ -13,7 +13,7 @@ import {
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { settledHeap } from '../support/heap'
 import { closeServers, startServer, startStream, type TestServer } from '../support/http-server'
-import { createTestClock } from '../support/test-clock'
+import { createTestClock, type TestClock } from '../support/test-clock'
 import { until } from '../support/until'
 
 const cleanups: (() => void)[] = []
@@ -57,50 +57,61 @@ afterEach(async () => {
 })
 
 describe('1: two hooks on one endpoint, each with a timer', () => {
-  const INTERVAL = 200
-  const WATCHED = 4 * INTERVAL
-  /** How many intervals have passed: a busy machine waits for longer than it is told to. */
-  const stopwatch = () => {
-    const begun = performance.now()
-    return () => (performance.now() - begun) / INTERVAL
+  const INTERVAL = 5_000
+
+  /** A minute in steps of half an interval; before each next one, every answer has come. */
+  async function passMinute(clock: TestClock, inFlight: () => number): Promise<void> {
+    for (let ms = 0; ms < 60_000; ms += INTERVAL / 2) {
+      await until(() => inFlight() === 0)
+      await clock.advance(INTERVAL / 2)
+    }
+    await until(() => inFlight() === 0)
   }
 
   test('ask twice per interval, out of step, however well requests are deduplicated', async () => {
+    const clock = createTestClock()
     const server = await startBoard()
     const inFlight = new Map<string, Promise<unknown>>()
-    const deduplicated = (url: string): Promise<unknown> => {
-      const known = inFlight.get(url)
-      if (known) return known
-      const asked = fetch(url)
-        .then((response) => response.json())
-        .finally(() => inFlight.delete(url))
-      inFlight.set(url, asked)
-      return asked
+    const deduplicated = (url: string): void => {
+      if (inFlight.has(url)) return
+      const asked = fetch(url).then((response) => response.json())
+      inFlight.set(
+        url,
+        asked.finally(() => inFlight.delete(url)),
+      )
     }
-    const hook = () => every(INTERVAL, () => deduplicated(server.url('/api/sessions')).catch(() => {}))
-    const intervals = stopwatch()
+    const hook = (): void => {
+      deduplicated(server.url('/api/sessions'))
+      clock.after(INTERVAL, hook, 'hook')
+    }
     hook()
-    await wait(INTERVAL / 2)
-    hook()
-    await wait(WATCHED)
-    expect(server.requests.length).toBeGreaterThan(1.4 * intervals())
+    clock.after(INTERVAL / 2, hook, 'another hook')
+    await passMinute(clock, () => inFlight.size)
+    // 12 intervals, 2 hooks, and the first request.
+    expect(server.requests).toHaveLength(25)
   })
 
   test('are one request per interval on Millrace, with any number of hooks', async () => {
+    const clock = createTestClock()
     const server = await startBoard()
-    const { client } = makeClient()
+    const { client, alerts } = makeClient({ environment: 'production', clock })
     const hook = () =>
       client.subscribe(defineChannel({ key: 'sessions', snapshot: server.url('/api/sessions'), interval: INTERVAL }), {
         state() {},
       })
-    const intervals = stopwatch()
     hook()
-    await wait(INTERVAL / 2)
-    for (let n = 0; n < 10; n += 1) hook()
-    await wait(WATCHED)
-    expect(server.requests.length).toBeGreaterThanOrEqual(3)
-    expect(server.requests.length).toBeLessThanOrEqual(intervals() + 1)
+    clock.after(
+      INTERVAL / 2,
+      () => {
+        for (let n = 0; n < 10; n += 1) hook()
+      },
+      'other hooks',
+    )
+    await passMinute(clock, () => client.stats().endpoints[0]?.inFlight ?? 0)
+    expect(server.requests.length).toBeGreaterThanOrEqual(11)
+    expect(server.requests.length).toBeLessThanOrEqual(13)
     expect(client.stats().requests.saved).toBeGreaterThan(0.8)
+    expect(alerts).toEqual([])
   })
 })
 
