@@ -30,10 +30,7 @@ export function networkError(
   cause?: unknown,
   code: MillraceErrorCode = 'network',
 ): MillraceError {
-  // Where the platform does not tell a loop from an outage, as browsers do not, it is tried again with backoff.
-  const loops = ((cause as Error | undefined)?.cause as Error | undefined)?.message === 'redirect count exceeded'
-  const then = loops ? ': it redirects without end. Not retrying.' : '. Trying again later.'
-  return requestError(code, endpoint, what + then, { retryable: !loops, cause })
+  return requestError(code, endpoint, `${what}. Trying again later.`, { retryable: true, cause })
 }
 
 const ADVICE: Record<number, string> = {

@@ -47,11 +47,11 @@ test('classifies the answer at the end of the redirects', async () => {
   expect(error).toMatchObject({ code: 'http', status: 410 })
 })
 
-test('ends with a named error at a redirect to itself', async () => {
+test('tells a redirect to itself by name, and tries again with backoff: browsers cannot tell it from an outage', async () => {
   const loop = await startServer((_, response) => response.writeHead(302, { location: loop.url('/loop') }).end())
   const recording = record(loop.url('/loop'))
   const { error } = await untilEvent<ErrorEventLike>(recording.source, 'error')
-  expect(error).toMatchObject({ code: 'network', retryable: false })
+  expect(error).toMatchObject({ code: 'network', retryable: true })
   expect(error!.message).toContain(`GET ${loop.origin}/loop`)
-  expect(recording.source.readyState).toBe(recording.source.CLOSED)
+  expect(recording.source.readyState).toBe(recording.source.CONNECTING)
 })
