@@ -8,6 +8,7 @@ import { kilobytes, type Row } from './table'
 const CYCLES = 10_000
 const CHANNELS = 100
 const GRACE = 1
+const listener = (n: number) => () => void n
 
 export const contenders: Contenders = {
   async 'millrace client'() {
@@ -17,7 +18,7 @@ export const contenders: Contenders = {
     return measured((n) => {
       const stream = `https://example.com/users/${n}`
       const channel = defineChannel({ key: ['user', n], stream, grace: GRACE })
-      return client.subscribe(channel, { state: () => void n }).unsubscribe
+      return client.subscribe(channel, { state: listener(n) }).unsubscribe
     })
   },
 
@@ -27,13 +28,13 @@ export const contenders: Contenders = {
     return measured((n) => {
       const queryFn = async () => ({ n: 1 })
       const observer = new QueryObserver(client, { queryKey: ['user', n], queryFn })
-      return observer.subscribe(() => void n)
+      return observer.subscribe(listener(n))
     })
   },
 }
 
 export async function mountCycles(): Promise<Row[]> {
-  const all = await compare(import.meta.url, Object.keys(contenders), { rounds: 3, fresh: true, seconds: 20 })
+  const all = await compare(import.meta.url, Object.keys(contenders), { rounds: 2, fresh: true, seconds: 15 })
   const row = (name: string) => ({ after: all.spread(name, 'after'), before: all.spread(name, 'before') })
   const ours = row('millrace client')
   const theirs = row('TanStack QueryObserver')

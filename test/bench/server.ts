@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
 /** How many events `/burst` sends as fast as they are read, and then no more; the stream stays open. */
-export const BURST = 20_000
+export const BURST = 40_000
 
 /** What an event says. */
 export interface Quote {

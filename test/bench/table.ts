@@ -70,7 +70,7 @@ function cellsOf(row: Row): string[] {
     against,
     theirs,
     value ? show(value.median) : '-',
-    value ? `${significant(value.low)} – ${significant(value.high)}` : '',
+    value && value.low < value.high ? `${significant(value.low)} – ${significant(value.high)}` : '',
     value && 'best' in value ? show(value.best) : '',
     limit ? `${limit[0]} ${limit[1]}${unit === '×' ? '' : ' '}${unit}` : '',
     verdict(row),

@@ -38,15 +38,8 @@ export const contenders: Contenders = {
   async 'millrace client'(origin) {
     const { defineChannel } = await import('millrace')
     const client = await unlimitedClient()
-    let round = 0
     return timed(origin, (url, take) => {
-      round += 1
-      const channel = defineChannel<Quote, StreamEvent<string, Quote>>({
-        key: ['burst', round],
-        stream: url,
-        grace: 1,
-        keep: 0,
-      })
+      const channel = defineChannel<Quote, StreamEvent<string, Quote>>({ key: url, stream: url, grace: 1, keep: 0 })
       return client.subscribe(channel, ({ data }) => take(data)).unsubscribe
     })
   },
@@ -97,9 +90,9 @@ export async function throughput(origin: string): Promise<Row[]> {
   const all = await compare(import.meta.url, Object.keys(contenders), {
     origin,
     flags,
-    rounds: 25,
+    rounds: 20,
     warmUps: 3,
-    seconds: 45,
+    seconds: 40,
   })
   const ours = 'millrace client'
   const source = 'ReconnectingEventSource'
@@ -129,14 +122,16 @@ function row(all: Comparison, what: string, ours: string, theirs: string, limit?
 
 /** What it costs from the request to the last event of a burst. */
 function timed(origin: string, read: Read): Contender {
+  let rounds = 0
   return {
     async round() {
+      rounds += 1
       let stop = () => {}
       const cpuTime = startCpuTime()
       await new Promise<void>((resolve) => {
         let left = BURST
         let volume = 0
-        stop = read(`${origin}/burst`, (quote) => {
+        stop = read(`${origin}/burst?round=${rounds}`, (quote) => {
           volume += quote.volume
           left -= 1
           if (left === 0 && volume > 0) resolve()
