@@ -5,7 +5,7 @@ import { startCpuTime } from './cpu-time'
 import { nanoseconds, type Row } from './table'
 
 const SUBSCRIBERS = 1_000
-const EVENTS = 5_000
+const EVENTS = 10_000
 /** Events that come in one chunk of the network. */
 const CHUNK = 50
 
