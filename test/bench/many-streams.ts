@@ -13,6 +13,8 @@ const streams = Math.min(WANTED, openFiles() - SPARE)
 /** Streams that are opened side by side. */
 const BATCH = 200
 const PER_SECOND = 2_000
+/** Streams that get an event in one pulse. */
+const EVENTS = Math.floor(streams / 2)
 
 interface Listening {
   /** Its answer has come. */
@@ -54,8 +56,7 @@ export async function manyStreams(origin: string): Promise<Row[]> {
   const ours = 'millrace client'
   const against = 'bare fetch'
   const all = await compare(import.meta.url, [against, ours], { origin, rounds: 1, fresh: true, seconds: 30 })
-  const short =
-    streams < WANTED ? ` (${WANTED.toLocaleString('en')} need more than the ${openFiles()} open files allowed)` : ''
+  const short = streams < WANTED ? ` (for ${WANTED.toLocaleString('en')}, raise \`ulimit -n\`)` : ''
   const what = `${streams.toLocaleString('en')} channels on as many streams${short}`
   const failure = all.failure(ours) ?? all.failure(against)
   const heap = all.spread(ours, 'heap')
@@ -65,7 +66,7 @@ export async function manyStreams(origin: string): Promise<Row[]> {
   const worst = all.spread(ours, 'worst')
   return [
     {
-      what: `${what}: heap above`,
+      what: `${what}: heap each, above`,
       ours: kilobytes(heap),
       against,
       theirs: kilobytes(bare),
@@ -118,14 +119,14 @@ function measured(origin: string, open: (url: string, listening: Listening) => u
         const all = new Promise<void>((resolve) => {
           told = resolve
         })
-        await fetch(`${origin}/pulse?perSecond=${PER_SECOND}`)
+        await fetch(`${origin}/pulse?events=${EVENTS}&perSecond=${PER_SECOND}`)
         await all
         return quantile(latencies, 0.99) ?? Number.NaN
       }
 
       function take({ at }: Quote): void {
         latencies.push(monotonic() - at)
-        if (latencies.length === streams) told()
+        if (latencies.length === EVENTS) told()
       }
     },
   }

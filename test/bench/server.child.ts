@@ -7,7 +7,7 @@ import { BURST, monotonic, type Quote } from './server'
 /**
  * - `/burst`: BURST events as fast as they are read
  * - `/quiet`: a stream that says nothing until
- * - `/pulse?perSecond=n`: each quiet stream gets one event, one after the other, so many a second; ends when all have
+ * - `/pulse?events=n&perSecond=m`: that many quiet streams, the longest quiet first, get an event each; ends when all have
  */
 const quiet = new Set<ServerResponse>()
 const chunks = burst()
@@ -15,7 +15,7 @@ const chunks = burst()
 const server = createServer(async (request, response) => {
   const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost')
   if (pathname === '/pulse') {
-    await pulse(Number(searchParams.get('perSecond')))
+    await pulse(Number(searchParams.get('events')), Number(searchParams.get('perSecond')))
     response.end()
     return
   }
@@ -33,14 +33,17 @@ server.listen({ port: 0, host: '127.0.0.1', backlog: 4_096 }, () =>
 process.once('disconnect', () => process.exit())
 
 /** Evenly, in small groups: a real server's events come when they come, not all in one tick. */
-async function pulse(perSecond: number): Promise<void> {
+async function pulse(events: number, perSecond: number): Promise<void> {
   const begin = monotonic()
   let sent = 0
-  for (const response of [...quiet]) {
+  for (const response of [...quiet].slice(0, events)) {
     const ahead = begin + (sent * 1_000) / perSecond - monotonic()
     if (ahead > 2) await sleep(ahead)
     sent += 1
-    if (!response.destroyed) response.write(block(sent))
+    if (response.destroyed) continue
+    quiet.delete(response)
+    quiet.add(response)
+    response.write(block(sent))
   }
 }
 
