@@ -78,7 +78,10 @@ export function createClient(options: ClientOptions = {}): Client {
       if (settings.debug === 'verbose') console.debug(`[millrace] ${key}: ${state.status}`, state.error?.message ?? '')
       emitter.emit('status', () => ({ key, state }))
     },
-    onEvent: (key, event) => emitter.emit('event', () => ({ key, event })),
+    onEvent(key, event) {
+      // Once per event: no closure for nobody.
+      if (emitter.has('event')) emitter.emit('event', () => ({ key, event }))
+    },
     onSubscribe(record) {
       stopCpu ??= watchCpu(() => lag.isLate() && underPressure('the CPU is under critical pressure', 1))
       emitter.emit('subscribe', () => record)
@@ -154,7 +157,7 @@ export function createClient(options: ClientOptions = {}): Client {
 
   function events<S, E>(channel: Channel<S, E>, eventsOptions: EventsOptions<E> = {}): AsyncIterableIterator<E> {
     const count = () => {
-      for (const { key, data } of registry.channels()) if (key === channel.key) data.counts.overflowed++
+      for (const { key, data } of registry.channels()) if (key === channel.key) data().counts.overflowed++
       alert({
         code: 'overflow',
         message: `${channel.key}: a loop takes events too slowly for its buffer.`,

@@ -115,7 +115,7 @@ export class ReconnectingEventSource extends EventTarget {
       },
       onMessages: (messages) => {
         for (const { event, data, lastEventId } of messages) {
-          if (stream.state.name === 'idle') return
+          if (stream.state().name === 'idle') return
           emit(new MessageEvent(event || 'message', { data, lastEventId, origin }))
         }
       },
@@ -151,7 +151,7 @@ export class ReconnectingEventSource extends EventTarget {
 
   /** `CONNECTING` (0) also while it waits to reconnect, `OPEN` (1), `CLOSED` (2). */
   get readyState(): 0 | 1 | 2 {
-    const { name } = this.#stream.state
+    const { name } = this.#stream.state()
     return name === 'idle' ? 2 : name === 'open' ? 1 : 0
   }
 

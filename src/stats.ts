@@ -4,20 +4,24 @@ import { type Endpoint, figuresOf } from './network/endpoints'
 import type { Gate } from './network/gate'
 import type { LiveChannel } from './registry/live-channel'
 
-export function channelStats({ key, state, data, stream, snapshot, subscribers }: LiveChannel): ChannelStats {
+export function channelStats(channel: LiveChannel): ChannelStats {
+  const { role, status } = channel.state()
+  const stream = channel.stream()
+  const data = channel.data()
+  const lastEventId = stream?.lastEventId()
   return {
-    key,
-    status: state.status,
-    source: (stream ?? snapshot)?.endpoint ?? '',
-    subscribers: subscribers
+    key: channel.key,
+    status,
+    source: (stream ?? channel.snapshot())?.endpoint() ?? '',
+    subscribers: channel.subscribers
       .all()
       .map(({ id, label, since }) => ({ id, since, ...(label !== undefined && { label }) })),
     ...data.counts,
-    duplicates: data.counts.duplicates + (stream?.duplicates ?? 0),
-    perSecond: data.perSecond,
-    reconnects: stream?.reconnects ?? 0,
-    ...(state.role && { role: state.role }),
-    ...(stream?.lastEventId && { lastEventId: stream.lastEventId }),
+    duplicates: data.counts.duplicates + (stream?.duplicates() ?? 0),
+    perSecond: data.perSecond(),
+    reconnects: stream?.reconnects() ?? 0,
+    ...(role && { role }),
+    ...(lastEventId && { lastEventId }),
   }
 }
 
@@ -44,7 +48,7 @@ export function healthOf(
   const broken: string[] = []
   const poor: string[] = enabled ? [] : ['disabled']
   for (const { key, state } of channels) {
-    const { status, error, pausedBy } = state
+    const { status, error, pausedBy } = state()
     if (status === 'failed') broken.push(`channel ${key}: ${error?.message ?? 'failed'}`)
     else if (status === 'reconnecting' || (status === 'polling' && error)) poor.push(`channel ${key} is ${status}`)
     else if (pausedBy && pausedBy !== 'hidden') poor.push(`channel ${key} is paused: ${pausedBy}`)

@@ -5,6 +5,7 @@ export interface Emitter<Events> {
   on<K extends keyof Events>(type: K, listener: (event: Events[K]) => void): () => void
   /** `make` runs only if somebody listens. */
   emit<K extends keyof Events>(type: K, make: () => Events[K]): void
+  has(type: keyof Events): boolean
   clear(): void
 }
 
@@ -31,6 +32,7 @@ export function createEmitter<Events>(): Emitter<Events> {
         }
       }
     },
+    has: (type) => (listeners.get(type)?.size ?? 0) > 0,
     clear: () => listeners.clear(),
   }
 }

@@ -37,13 +37,14 @@ export interface ChannelDataHooks {
   lastEventId(): string
 }
 
+/** Asked by methods, since an accessor in a literal costs each object a dictionary of its own. */
 export interface ChannelData {
-  readonly value: unknown
+  value(): unknown
   /** ms since the epoch, when `value` last changed. */
-  readonly updatedAt: number | undefined
+  updatedAt(): number | undefined
   /** The value is from before: a snapshot or an event will replace it. */
-  readonly isKept: boolean
-  readonly isHolding: boolean
+  isKept(): boolean
+  isHolding(): boolean
   readonly counts: {
     events: number
     duplicates: number
@@ -52,7 +53,7 @@ export interface ChannelData {
     ignored: number
     overflowed: number
   }
-  readonly perSecond: number
+  perSecond(): number
   /** Messages of the stream, in order. */
   accept(messages: readonly Message[]): void
   /** A snapshot is on its way; with `hold`, events wait for it. */
@@ -104,22 +105,12 @@ export function createChannelData(
   let rate = { since: 0, count: 0, perSecond: 0 }
 
   return {
-    get value() {
-      return value
-    },
-    get updatedAt() {
-      return updatedAt
-    },
-    get isKept() {
-      return isKept
-    },
-    get isHolding() {
-      return holding
-    },
+    value: () => value,
+    updatedAt: () => updatedAt,
+    isKept: () => isKept,
+    isHolding: () => holding,
     counts,
-    get perSecond() {
-      return hooks.now() - rate.since > 2_000 ? 0 : rate.perSecond
-    },
+    perSecond: () => (hooks.now() - rate.since > 2_000 ? 0 : rate.perSecond),
     accept,
     expectSnapshot(hold) {
       holding ||= hold
@@ -271,7 +262,8 @@ export function createChannelData(
 
   function hand(event: StreamEvent, changed: boolean): void {
     counts.events++
-    if (changed) updatedAt = hooks.now()
+    // What was held is handed out later than it came.
+    if (changed) updatedAt = Math.max(updatedAt ?? 0, event.receivedAt)
     const last = isTerminal(event)
     if (last) ended = true
     hooks.publish(event, changed)

@@ -29,13 +29,14 @@ export interface Kept extends KeptData {
 
 export interface LiveChannel {
   readonly key: string
+  definition(): ChannelDefinition
   /** The newest description wins: identity is the key's, functions may be made anew at every render. */
-  definition: ChannelDefinition
-  readonly state: ChannelState<unknown>
+  redefine(definition: ChannelDefinition): void
+  state(): ChannelState<unknown>
   readonly subscribers: Subscribers
-  readonly data: ChannelData
-  readonly stream: StreamSource | undefined
-  readonly snapshot: SnapshotSource | undefined
+  data(): ChannelData
+  stream(): StreamSource | undefined
+  snapshot(): SnapshotSource | undefined
   add(subscriber: Subscriber): void
   remove(subscriber: Subscriber): void
   /** Asks for the snapshot now, or connects now; a failed or complete channel starts again. */
@@ -85,25 +86,15 @@ export function createLiveChannel(
 
   return {
     key,
-    get definition() {
-      return definition
-    },
-    set definition(next) {
+    definition: () => definition,
+    redefine(next) {
       definition = next
     },
-    get state() {
-      return stateNow()
-    },
+    state: stateNow,
     subscribers,
-    get data() {
-      return data
-    },
-    get stream() {
-      return stream
-    },
-    get snapshot() {
-      return snapshot
-    },
+    data: () => data,
+    stream: () => stream,
+    snapshot: () => snapshot,
     add(subscriber) {
       cancelGrace?.()
       cancelGrace = undefined
@@ -121,7 +112,7 @@ export function createLiveChannel(
     },
     remove(subscriber) {
       subscribers.remove(subscriber)
-      if (subscribers.size > 0) snapshot?.reschedule()
+      if (subscribers.size() > 0) snapshot?.reschedule()
       else cancelGrace = clock.after(definition.grace ?? DEFAULT_GRACE, vanish, `grace ${key}`)
     },
     refresh,
@@ -139,7 +130,7 @@ export function createLiveChannel(
       data.dispose()
       data = makeData(undefined)
       ended = undefined
-      if (subscribers.size === 0) return quiet()
+      if (subscribers.size() === 0) return quiet()
       join(false)
       changed()
     },
@@ -153,7 +144,7 @@ export function createLiveChannel(
 
   function quiet(): void {
     subscribers.flush()
-    if (subscribers.size > 0) return
+    if (subscribers.size() > 0) return
     cancelGrace?.()
     vanish()
   }
@@ -191,7 +182,7 @@ export function createLiveChannel(
       again,
       channel: key,
       interval: pollInterval,
-      askers: () => subscribers.size,
+      askers: () => subscribers.size(),
       label: labelNow,
       onState: onSnapshot,
       onAsk() {
@@ -201,7 +192,7 @@ export function createLiveChannel(
       onAnswer,
       onError: onSnapshotError,
     })
-    if (stream) onStream(stream.state)
+    if (stream) onStream(stream.state())
     changed()
   }
 
@@ -215,7 +206,8 @@ export function createLiveChannel(
   /** The grace is over: nothing of the channel is left but what it knew. */
   function vanish(): void {
     cancelGrace = undefined
-    const { value, updatedAt } = data
+    const value = data.value()
+    const updatedAt = data.updatedAt()
     const isComplete = ended?.status === 'complete'
     leave()
     data.dispose()
@@ -250,7 +242,7 @@ export function createLiveChannel(
     if (next.name === 'complete' || next.name === 'failed') {
       data.giveUpSnapshot()
       const last = next.name === 'failed' ? failed(next.error) : complete
-      if (!snapshot || data.updatedAt !== undefined || last.error) return end(last)
+      if (!snapshot || data.updatedAt() !== undefined || last.error) return end(last)
       // What has ended before anybody came is still to be shown.
       const mine = snapshot
       void snapshot.pull('foreground', true).then(() => mine === snapshot && end(last))
@@ -268,10 +260,11 @@ export function createLiveChannel(
   }
 
   /** Does what the stream missed have to come from the snapshot? */
-  function onOpened({ resumed }: StreamSource): void {
+  function onOpened(source: StreamSource): void {
+    const resumed = source.resumed()
     const first = !hasOpened
     hasOpened = true
-    if (snapshot && (first || wasPolled || !resumed || definition.replay === false || data.isHolding))
+    if (snapshot && (first || wasPolled || !resumed || definition.replay === false || data.isHolding()))
       resync(first ? 'foreground' : 'background')
     wasPolled = false
   }
@@ -283,7 +276,8 @@ export function createLiveChannel(
 
   function onSnapshot(): void {
     if (!snapshot || ended) return
-    snapshotError = 'error' in snapshot.state ? snapshot.state.error : undefined
+    const next = snapshot.state()
+    snapshotError = 'error' in next ? next.error : undefined
     changed()
   }
 
@@ -315,7 +309,7 @@ export function createLiveChannel(
         const { fromSnapshot: shape, position } = definition
         const id = headers.get('last-event-id')
         const where = position ? position(body, headers) : id === null ? undefined : { id }
-        const resumes = stream !== undefined && (isOpen ? stream.resumed : stream.lastEventId !== '')
+        const resumes = stream !== undefined && (isOpen ? stream.resumed() : stream.lastEventId() !== '')
         data.applySnapshot(shape ? shape(body) : body, stream && where, resumes)
         snapshotFailed = false
         bodyError = undefined
@@ -335,9 +329,10 @@ export function createLiveChannel(
     const restarts = ended !== undefined
     if (restarts) {
       ended = undefined
-      const { value, updatedAt } = data
+      const value = data.value()
+      const updatedAt = data.updatedAt()
       data = makeData({ value, updatedAt })
-      if (subscribers.size > 0) join(true)
+      if (subscribers.size() > 0) join(true)
       changed()
     }
     if (!isJoined()) {
@@ -358,10 +353,10 @@ export function createLiveChannel(
       })
       await visit.pull('background', false)
       leaveVisit()
-      if (subscribers.size === 0 && !cancelGrace) vanish()
+      if (subscribers.size() === 0 && !cancelGrace) vanish()
       return
     }
-    if (stream && stream.state.name !== 'open') stream.restart()
+    if (stream && stream.state().name !== 'open') stream.restart()
     snapshot?.reschedule(true)
     await snapshot?.pull('background', false)
   }
@@ -391,7 +386,7 @@ export function createLiveChannel(
       overflow: () => warn('overflow', 'too many events came before its snapshot did. The oldest are dropped.'),
       patience: (run) => clock.after(PATIENCE, run, `missing events ${key}`),
       since: (id) => stream?.since(id),
-      lastEventId: () => stream?.lastEventId ?? '',
+      lastEventId: () => stream?.lastEventId() ?? '',
     })
   }
 
@@ -401,33 +396,33 @@ export function createLiveChannel(
   }
 
   function warn(code: AlertCode, what: string, subscriber?: string): void {
-    const endpoint = (stream ?? snapshot)?.endpoint
+    const endpoint = (stream ?? snapshot)?.endpoint()
     alert({ code, message: `${endpoint ?? key}: ${what}`, endpoint, channel: key, subscriber })
   }
 
   function connectivity(): Connectivity {
     if (ended) return ended
-    const hasData = data.updatedAt !== undefined && !data.isKept
+    const hasData = data.updatedAt() !== undefined && !data.isKept()
     if (stream) {
-      if (isPolling && snapshot) return fromFallback(stream.state, snapshot.state, hasData)
-      if (isOpen && data.isHolding && snapshot && snapshotError) return fromSnapshot(snapshot.state, hasData)
-      const shown = fromStream(stream.state, !data.isHolding || hasData)
+      if (isPolling && snapshot) return fromFallback(stream.state(), snapshot.state(), hasData)
+      if (isOpen && data.isHolding() && snapshot && snapshotError) return fromSnapshot(snapshot.state(), hasData)
+      const shown = fromStream(stream.state(), !data.isHolding() || hasData)
       return shown.status === 'live' ? { ...shown, error: snapshotError ?? bodyError } : shown
     }
-    return snapshot ? fromSnapshot(snapshot.state, hasData, bodyError) : idle
+    return snapshot ? fromSnapshot(snapshot.state(), hasData, bodyError) : idle
   }
 
   function stateNow(): ChannelState<unknown> {
     if (state) return state
     const { status, ...rest } = connectivity()
-    const current = status === 'complete' || ((status === 'live' || status === 'polling') && !data.isHolding)
+    const current = status === 'complete' || ((status === 'live' || status === 'polling') && !data.isHolding())
     state = Object.freeze({
       status,
       ...rest,
-      data: data.value,
-      updatedAt: data.updatedAt,
+      data: data.value(),
+      updatedAt: data.updatedAt(),
       role: isJoined() ? ('solo' as const) : undefined,
-      isStale: data.updatedAt !== undefined && (data.isKept || !current),
+      isStale: data.updatedAt() !== undefined && (data.isKept() || !current),
     })
     return state
   }

@@ -83,6 +83,33 @@ export interface Registry {
 const MOST_KEPT = 500
 const DEFAULT_KEEP = 300_000
 
+/** A class for the sake of its accessor: in a literal it would cost every subscriber a dictionary of its own. */
+class Handle<S, E> implements Subscription<S> {
+  readonly id: string
+  readonly key: string
+  readonly unsubscribe: () => void
+  readonly #getState: (channel: Channel<S, E>) => ChannelState<S>
+  readonly #channel: Channel<S, E>
+
+  constructor(
+    id: string,
+    key: string,
+    unsubscribe: () => void,
+    getState: (channel: Channel<S, E>) => ChannelState<S>,
+    channel: Channel<S, E>,
+  ) {
+    this.id = id
+    this.key = key
+    this.unsubscribe = unsubscribe
+    this.#getState = getState
+    this.#channel = channel
+  }
+
+  get state(): ChannelState<S> {
+    return this.#getState(this.#channel)
+  }
+}
+
 export function createRegistry(source: SourceContext, hooks: RegistryHooks): Registry {
   const { clock, settings, alert } = source
   const live = new Map<string, LiveChannel>()
@@ -111,7 +138,7 @@ export function createRegistry(source: SourceContext, hooks: RegistryHooks): Reg
     refresh: (channel) => enter(channel.key, definitionOf(channel)).refresh(),
     invalidate(matches) {
       for (const [key, { definition }] of kept) if (matches(definition)) kept.delete(key)
-      for (const channel of live.values()) if (matches(channel.definition)) void channel.refresh()
+      for (const channel of live.values()) if (matches(channel.definition())) void channel.refresh()
     },
     reset() {
       kept.clear()
@@ -148,7 +175,7 @@ export function createRegistry(source: SourceContext, hooks: RegistryHooks): Reg
       onEmpty()
     })
     if (entry.isDuplicate) {
-      const { endpoint } = stream
+      const endpoint = stream.endpoint()
       const message = `${endpoint} is open in another client of this page too: share one with \`getClient()\`, or pass one client around.`
       alert({ code: 'duplicate-client', message, endpoint })
     }
@@ -176,9 +203,9 @@ export function createRegistry(source: SourceContext, hooks: RegistryHooks): Reg
   function enter(key: string, definition: ChannelDefinition): LiveChannel {
     const known = live.get(key)
     if (known) {
-      if (known.definition !== definition && targetsOf(known.definition, key) !== targetsOf(definition, key))
+      if (known.definition() !== definition && targetsOf(known.definition(), key) !== targetsOf(definition, key))
         throw configError(`one target for the channel key ${key}`, 'two different ones: give each its own key')
-      known.definition = definition
+      known.redefine(definition)
       return known
     }
     // A target that cannot be resolved throws before anything is entered.
@@ -217,17 +244,9 @@ export function createRegistry(source: SourceContext, hooks: RegistryHooks): Reg
     const definition = definitionOf(channel)
     const { key } = channel
     const id = `${++total}`
-    const subscription = (unsubscribe: () => void): Subscription<S> => ({
-      id,
-      key,
-      get state() {
-        return getState(channel)
-      },
-      unsubscribe,
-    })
     if (!enabled || signal?.aborted) {
       total--
-      return subscription(() => {})
+      return new Handle(id, key, () => {}, getState, channel)
     }
 
     const joined = enter(key, definition)
@@ -266,12 +285,12 @@ export function createRegistry(source: SourceContext, hooks: RegistryHooks): Reg
     joined.add(subscriber)
     signal?.addEventListener('abort', unsubscribe)
     hooks.onSubscribe(record)
-    return subscription(unsubscribe)
+    return new Handle(id, key, unsubscribe, getState, channel)
   }
 
   function getState<S, E>(channel: Channel<S, E>): ChannelState<S> {
     const known = live.get(channel.key)
-    if (known) return known.state as ChannelState<S>
+    if (known) return known.state() as ChannelState<S>
     const left = recall(channel.key)
     const definition = definitionOf(channel)
     return left ? idleState(left, left.value, left.updatedAt) : idleState(definition, definition.initial, undefined)

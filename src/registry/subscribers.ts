@@ -40,7 +40,7 @@ export interface Subscriber {
 }
 
 export interface Subscribers {
-  readonly size: number
+  size(): number
   all(): readonly Subscriber[]
   add(subscriber: Subscriber): void
   remove(subscriber: Subscriber): void
@@ -73,9 +73,7 @@ export function createSubscribers(
   let cancelFrame: (() => void) | undefined
 
   return {
-    get size() {
-      return members.size
-    },
+    size: () => members.size,
     all: () => [...members],
     add(subscriber) {
       members.add(subscriber)

@@ -71,16 +71,19 @@ export function createReplayFilter(account: (bytes: number) => void): ReplayFilt
   }
 
   function remembered(messages: readonly Message[]): readonly Message[] {
-    for (const message of messages) remember(message)
+    const before = bytes
+    for (let i = Math.max(0, messages.length - MOST_MESSAGES); i < messages.length; i++)
+      remember(messages[i] as Message)
+    if (bytes !== before) account(bytes - before)
     return messages
   }
 
   function remember(message: Message): void {
     if (message.lastEventId === '') return
     recent.push(message)
-    take(2 * message.data.length)
+    bytes += 2 * message.data.length
     while (recent.length - oldest > MOST_MESSAGES || bytes > 2 * MOST_CHARACTERS) {
-      take(-2 * (recent[oldest] as Message).data.length)
+      bytes -= 2 * (recent[oldest] as Message).data.length
       recent[oldest++] = undefined as never
     }
     // Dropped from the front in one go: shifting at each message would cost more than all the rest.
@@ -88,10 +91,5 @@ export function createReplayFilter(account: (bytes: number) => void): ReplayFilt
       recent = all()
       oldest = 0
     }
-  }
-
-  function take(more: number): void {
-    bytes += more
-    account(more)
   }
 }

@@ -43,8 +43,8 @@ export interface SnapshotSink {
 }
 
 export interface SnapshotSource {
-  readonly state: SnapshotState
-  readonly endpoint: string
+  state(): SnapshotState
+  endpoint(): string
   attach(sink: SnapshotSink): () => void
   /** Looks again at who polls and how often; a failed source starts again. */
   reschedule(restart?: boolean): void
@@ -76,12 +76,8 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
   let withdrawClaim: (() => void) | undefined
 
   return {
-    get state() {
-      return state
-    },
-    get endpoint() {
-      return endpoint
-    },
+    state: () => state,
+    endpoint: () => endpoint,
     attach(sink) {
       sinks.add(sink)
       askedBefore ||= sink.again

@@ -36,15 +36,15 @@ export interface StreamSink {
 }
 
 export interface StreamSource {
-  readonly state: StreamState
-  readonly lastEventId: string
+  state(): StreamState
+  lastEventId(): string
   /** Whether the connection that is open resumed from an id. */
-  readonly resumed: boolean
+  resumed(): boolean
   readonly role: 'solo'
   /** Without a query. */
-  readonly endpoint: string
-  readonly reconnects: number
-  readonly duplicates: number
+  endpoint(): string
+  reconnects(): number
+  duplicates(): number
   attach(sink: StreamSink): () => void
   /** Connects now, whatever it was waiting for; a failed or complete stream starts again. */
   restart(): void
@@ -137,26 +137,14 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
   })
 
   return {
-    get state() {
-      return stateNow()
-    },
-    get lastEventId() {
-      return stream.lastEventId
-    },
-    get resumed() {
-      return resumed
-    },
+    state: stateNow,
+    lastEventId: () => stream.lastEventId(),
+    resumed: () => resumed,
     role: 'solo',
-    get endpoint() {
-      return endpoint
-    },
-    get reconnects() {
-      return reconnects
-    },
-    get duplicates() {
-      return duplicates
-    },
-    since: (id) => filter.since(id) ?? (id === stream.lastEventId ? [] : undefined),
+    endpoint: () => endpoint,
+    reconnects: () => reconnects,
+    duplicates: () => duplicates,
+    since: (id) => filter.since(id) ?? (id === stream.lastEventId() ? [] : undefined),
     attach(sink) {
       sinks.add(sink)
       if (sinks.size === 1) wake()
@@ -172,7 +160,7 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
     },
     restart() {
       stream.send('due')
-      if (stream.state.name === 'failed' || stream.state.name === 'complete') begin()
+      if (stream.state().name === 'failed' || stream.state().name === 'complete') begin()
     },
   }
 
@@ -202,10 +190,10 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
       const wasHeldBack = heldBack
       heldBack = reason
       freeSlot()
-      if (stream.state.name === 'paused' || stream.state.name === 'idle') {
+      if (stream.state().name === 'paused' || stream.state().name === 'idle') {
         if (wasHeldBack !== reason) tell()
       } else stream.send('pause')
-    } else if (heldBack || stream.state.name === 'idle') {
+    } else if (heldBack || stream.state().name === 'idle') {
       if (change === 'spread')
         cancelSpread = clock.after(clock.random() * SPREAD, () => settle('now'), `resume ${endpoint}`)
       else begin()
@@ -235,7 +223,7 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
 
   function go(): void {
     heldBack = undefined
-    stream.send(stream.state.name === 'paused' ? 'resume' : 'start')
+    stream.send(stream.state().name === 'paused' ? 'resume' : 'start')
   }
 
   function freeSlot(): void {
@@ -245,7 +233,7 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
   }
 
   function stateNow(): StreamState {
-    return heldBack ? { name: 'held-back', by: heldBack } : stream.state
+    return heldBack ? { name: 'held-back', by: heldBack } : stream.state()
   }
 
   function tell(): void {

@@ -35,8 +35,8 @@ export interface EventStreamOptions {
 }
 
 export interface EventStream {
-  readonly state: ReconnectionState
-  readonly lastEventId: string
+  state(): ReconnectionState
+  lastEventId(): string
   send(type: 'start' | 'due' | 'pause' | 'resume' | 'replace' | 'stop'): void
   /** To be called when `idleTimeout` may answer otherwise than before. */
   watchSilence(): void
@@ -53,12 +53,8 @@ export function createEventStream(options: EventStreamOptions): EventStream {
   const effects = { connect, sleep, disconnect: () => connection.abort() }
 
   return {
-    get state() {
-      return state
-    },
-    get lastEventId() {
-      return memory.lastEventId
-    },
+    state: () => state,
+    lastEventId: () => memory.lastEventId,
     send: (type) => go({ type }),
     watchSilence,
   }
