@@ -4,8 +4,8 @@ import { issueAt, printable } from '../primitives/printable'
 import type { Message } from '../stream/messages'
 import type { ChannelDefinition, Schemas, StreamEvent } from './define-channel'
 
-/** An event; `ignored` if its type is not listed; or what is wrong with it. */
-export type Decoded = { readonly event: StreamEvent } | 'ignored' | { readonly invalid: string }
+/** An event; undefined if its type is not listed; or what is wrong with it. */
+export type Decoded = StreamEvent | undefined | string
 
 export function decode(definition: ChannelDefinition, message: Message, receivedAt: number): Decoded {
   const { events, normalize } = definition
@@ -15,33 +15,31 @@ export function decode(definition: ChannelDefinition, message: Message, received
     try {
       named = normalize(id === undefined ? { event, data } : { event, data, id })
     } catch {
-      return { invalid: 'could not be read by `normalize`, which threw' }
+      return 'could not be read by `normalize`, which threw'
     }
-    if (!named) return 'ignored'
+    if (!named) return undefined
   } else named = unwrap(event, parse(data), events)
 
   const { type } = named
   let value = named.data
   if (events) {
     const schema = Object.hasOwn(events, type) ? events[type] : undefined
-    if (!schema) return 'ignored'
+    if (!schema) return undefined
     let result: ReturnType<StandardSchemaV1['~standard']['validate']>
     try {
       result = schema['~standard'].validate(value)
     } catch {
-      return { invalid: `"${type}" made its schema throw` }
+      return `"${type}" made its schema throw`
     }
     if (result instanceof Promise) {
       // Some libraries turn to promises when a function of the schema throws.
       result.catch(() => {})
-      return {
-        invalid: `"${type}" has a schema that validates asynchronously, or throws: expected one that answers at once`,
-      }
+      return `"${type}" has a schema that validates asynchronously, or throws: expected one that answers at once`
     }
-    if (result.issues) return { invalid: `"${printable(type)}" does not fit its schema${issueAt(result.issues)}` }
+    if (result.issues) return `"${printable(type)}" does not fit its schema${issueAt(result.issues)}`
     value = result.value
   }
-  return { event: id === undefined ? { type, data: value, receivedAt } : { type, data: value, id, receivedAt } }
+  return id === undefined ? { type, data: value, receivedAt } : { type, data: value, id, receivedAt }
 }
 
 function parse(data: string): unknown {
