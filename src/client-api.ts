@@ -13,9 +13,9 @@ import type { MillraceError } from './primitives/errors'
 import type { ChannelState } from './registry/channel-state'
 import type { Channel, StreamEvent } from './registry/define-channel'
 import type { EventsOptions } from './registry/event-iterator'
-import type { SubscribeOptions, SubscriberRecord, Subscription } from './registry/registry'
+import type { SubscriberRecord } from './registry/registry'
 import type { Rollout } from './registry/registry-context'
-import type { Observer } from './registry/subscribers'
+import type { Observer, SubscribeOptions, Subscription } from './registry/subscriber'
 
 /** When to tell of trouble. */
 export interface Thresholds {

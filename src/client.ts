@@ -14,8 +14,8 @@ import { resolveUrl } from './primitives/url'
 import type { ChannelState } from './registry/channel-state'
 import { type Channel, type ChannelDefinition, defineChannel, type StreamEvent } from './registry/define-channel'
 import { createEventIterator, type EventsOptions } from './registry/event-iterator'
-import { createRegistry, type SubscribeOptions, type Subscription } from './registry/registry'
-import type { Observer } from './registry/subscribers'
+import { createRegistry } from './registry/registry'
+import type { Observer, SubscribeOptions, Subscription } from './registry/subscriber'
 import { createConditions } from './sources/conditions'
 import type { SourceContext } from './sources/source-context'
 import { createStreamSlots } from './sources/stream-slots'
@@ -141,7 +141,7 @@ export function createClient(options: ClientOptions = {}): Client {
   function subscribe<S, E>(
     target: Channel<S, E> | string | URL,
     observer: Observer<S, E> | ((event: E) => void),
-    options: SubscribeOptions = {},
+    options: SubscribeOptions = noOptions,
   ): Subscription<S> {
     throwIfClosed()
     const full: Observer<S, E> = typeof observer === 'function' ? { next: observer } : observer
@@ -157,7 +157,7 @@ export function createClient(options: ClientOptions = {}): Client {
 
   function events<S, E>(channel: Channel<S, E>, eventsOptions: EventsOptions<E> = {}): AsyncIterableIterator<E> {
     const count = () => {
-      for (const { key, data } of registry.channels()) if (key === channel.key) data().counts.overflowed++
+      for (const { key, data } of registry.channels()) if (key === channel.key) data.counts.overflowed++
       alert({
         code: 'overflow',
         message: `${channel.key}: a loop takes events too slowly for its buffer.`,
@@ -251,7 +251,7 @@ export function createClient(options: ClientOptions = {}): Client {
       since,
       enabled: conditions.enabled,
       subscriptions: registry.totals,
-      channels: [...registry.channels()].map(channelStats),
+      channels: [...registry.channels()].map((channel) => channelStats(channel, now)),
       requests: { ...counters, saved: asked === 0 ? 0 : (shared + cached) / asked },
       endpoints: [...gate.endpoints()].map((endpoint) => endpointStats(gate, endpoint, now)),
       cache: requests.cache,
@@ -287,6 +287,9 @@ export function createClient(options: ClientOptions = {}): Client {
     console.warn(`[millrace] ${told.code}: ${told.message}`)
   }
 }
+
+/** One for all who give none. */
+const noOptions: SubscribeOptions = {}
 
 /** Each alert is printed once, and no more than so many of them. */
 const MOST_PRINTED = 100

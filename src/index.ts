@@ -40,9 +40,9 @@ export {
   type StreamEvent,
 } from './registry/define-channel'
 export type { EventsOptions } from './registry/event-iterator'
-export type { SubscribeOptions, SubscriberRecord, Subscription } from './registry/registry'
+export type { SubscriberRecord } from './registry/registry'
 export type { Rollout } from './registry/registry-context'
-export type { Delivery, Observer } from './registry/subscribers'
+export type { Delivery, Observer, SubscribeOptions, Subscription } from './registry/subscriber'
 export { configure, coordinatedFetch, getClient, subscribe } from './singleton'
 export type { PauseReason } from './sources/conditions'
 export type { Target, TargetRequest } from './sources/target'

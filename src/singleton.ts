@@ -3,8 +3,7 @@ import { type ConfigurableClient, createClient, reconfigure } from './client'
 import type { Client, ClientOptions } from './client-api'
 import type { Coordination } from './network/coordinated-fetch'
 import type { Channel, StreamEvent } from './registry/define-channel'
-import type { SubscribeOptions, Subscription } from './registry/registry'
-import type { Observer } from './registry/subscribers'
+import type { Observer, SubscribeOptions, Subscription } from './registry/subscriber'
 
 const place = Symbol.for('millrace')
 const holder = globalThis as { [place]?: ConfigurableClient }

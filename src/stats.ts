@@ -4,21 +4,23 @@ import { type Endpoint, figuresOf } from './network/endpoints'
 import type { Gate } from './network/gate'
 import type { LiveChannel } from './registry/live-channel'
 
-export function channelStats(channel: LiveChannel): ChannelStats {
+export function channelStats(channel: LiveChannel, now: number): ChannelStats {
   const { role, status } = channel.state()
-  const stream = channel.stream()
-  const data = channel.data()
+  const stream = channel.stream
+  const data = channel.data
   const lastEventId = stream?.lastEventId()
   return {
     key: channel.key,
     status,
-    source: (stream ?? channel.snapshot())?.endpoint() ?? '',
-    subscribers: channel.subscribers
-      .all()
-      .map(({ id, label, since }) => ({ id, since, ...(label !== undefined && { label }) })),
+    source: (stream ?? channel.snapshot)?.endpoint() ?? '',
+    subscribers: [...channel.subscribers.all()].map(({ id, label, since }) => ({
+      id,
+      since,
+      ...(label !== undefined && { label }),
+    })),
     ...data.counts,
     duplicates: data.counts.duplicates + (stream?.duplicates() ?? 0),
-    perSecond: data.perSecond(),
+    perSecond: data.rate.at(now),
     reconnects: stream?.reconnects() ?? 0,
     ...(role && { role }),
     ...(lastEventId && { lastEventId }),
@@ -47,8 +49,9 @@ export function healthOf(
 ): ReturnType<Client['health']> {
   const broken: string[] = []
   const poor: string[] = enabled ? [] : ['disabled']
-  for (const { key, state } of channels) {
-    const { status, error, pausedBy } = state()
+  for (const channel of channels) {
+    const { key } = channel
+    const { status, error, pausedBy } = channel.state()
     if (status === 'failed') broken.push(`channel ${key}: ${error?.message ?? 'failed'}`)
     else if (status === 'reconnecting' || (status === 'polling' && error)) poor.push(`channel ${key} is ${status}`)
     else if (pausedBy && pausedBy !== 'hidden') poor.push(`channel ${key} is paused: ${pausedBy}`)

@@ -10,6 +10,7 @@ import { shareStructure } from '../primitives/structural-sharing'
 import type { Message } from '../stream/messages'
 import { decode } from './decode'
 import type { ChannelDefinition, Position, StreamEvent } from './define-channel'
+import { EventRate } from './event-rate'
 import { createSequencer, type Sequencer } from './sequencer'
 
 /** What outlives the last subscriber for a while. */
@@ -18,14 +19,26 @@ export interface KeptData {
   readonly updatedAt: number | undefined
 }
 
-export interface ChannelDataHooks {
+/** What became of the events so far. */
+export interface ChannelCounts {
+  events: number
+  duplicates: number
+  outOfOrder: number
+  invalid: number
+  ignored: number
+  overflowed: number
+}
+
+/** Whose data it is. */
+export interface DataOwner {
+  definition(): ChannelDefinition
   now(): number
   /** Hands an event to the subscribers; it has changed the value, or not. */
   publish(event: StreamEvent, changed: boolean): void
   /** The value, or what is known about it, is another. */
-  changed(): void
+  dataChanged(): void
   terminal(): void
-  /** Events are missing: `resync` answers whether a snapshot will make up for them. */
+  /** Events are missing: answers whether a snapshot will make up for them. */
   gap(why: string): boolean
   invalid(why: string): void
   overflow(): void
@@ -37,342 +50,322 @@ export interface ChannelDataHooks {
   lastEventId(): string
 }
 
-/** Asked by methods, since an accessor in a literal costs each object a dictionary of its own. */
-export interface ChannelData {
-  value(): unknown
-  /** ms since the epoch, when `value` last changed. */
-  updatedAt(): number | undefined
-  /** The value is from before: a snapshot or an event will replace it. */
-  isKept(): boolean
-  isHolding(): boolean
-  readonly counts: {
-    events: number
-    duplicates: number
-    outOfOrder: number
-    invalid: number
-    ignored: number
-    overflowed: number
-  }
-  perSecond(): number
-  /** Messages of the stream, in order. */
-  accept(messages: readonly Message[]): void
-  /** A snapshot is on its way; with `hold`, events wait for it. */
-  expectSnapshot(hold: boolean): void
-  /** The snapshot is there. `resumed`: the stream resumes from an id, so events that it contains were missed, not early. */
-  applySnapshot(value: unknown, position: Position | undefined, resumed: boolean): void
-  /** There is no snapshot to be had for now: goes on without, if there is something to fold onto. Answers whether there is. */
-  giveUpSnapshot(): boolean
-  /** The server began anew. */
-  restart(): void
-  dispose(): void
-}
-
 interface Recorded {
   readonly event: StreamEvent
   readonly message: Message
   readonly held: boolean
 }
 
+/**
+ * A snapshot that may be ahead of the stream. If the stream resumes from before it, events are `passed` over, since
+ * the state contains them, until its position turns up. Otherwise, and when that takes too long, the snapshot is taken
+ * to be behind: events are folded, and should its position turn up after all, the state is the snapshot again.
+ */
+interface Ahead {
+  readonly id: string
+  readonly value: unknown
+  passed: StreamEvent[] | undefined
+}
+
 /** How many events may wait: for a snapshot, or for its position. */
 const MOST_WAITING = 10_000
 
-export function createChannelData(
-  definition: () => ChannelDefinition,
-  kept: KeptData | undefined,
-  hooks: ChannelDataHooks,
-): ChannelData {
-  const { initial } = definition()
-  const counts = { events: 0, duplicates: 0, outOfOrder: 0, invalid: 0, ignored: 0, overflowed: 0 }
-  let value = kept ? kept.value : initial
-  let updatedAt = kept?.updatedAt
-  let isKept = kept !== undefined
+export class ChannelData {
+  readonly counts: ChannelCounts = { events: 0, duplicates: 0, outOfOrder: 0, invalid: 0, ignored: 0, overflowed: 0 }
+  readonly rate: EventRate = new EventRate()
+  value: unknown
+  /** ms since the epoch, when `value` last changed. */
+  updatedAt: number | undefined
+  /** The value is from before: a snapshot or an event will replace it. */
+  isKept: boolean
+  /** Events wait for a snapshot. */
+  isHolding = false
+  readonly #owner: DataOwner
+  readonly #initial: unknown
   /** Whether `value` is something that events may be folded onto. */
-  let hasBase = false
-  let recorded: Recorded[] | undefined
+  #hasBase = false
+  #recorded: Recorded[] | undefined
   /** The stream's last id when recording began. */
-  let recordedAfter: string | undefined
-  let holding = false
-  let sequencer: Sequencer<{ event: StreamEvent; message: Message | undefined }> = createSequencer()
-  let stopPatience: (() => void) | undefined
-  /**
-   * A snapshot that may be ahead of the stream. If the stream resumes from before it, events are `passed` over, since
-   * the state contains them, until its position turns up. Otherwise, and when that takes too long, the snapshot is taken
-   * to be behind: events are folded, and should its position turn up after all, the state is the snapshot again.
-   */
-  let ahead: { readonly id: string; readonly value: unknown; passed: StreamEvent[] | undefined } | undefined
-  let stopAhead: (() => void) | undefined
-  let ended = false
-  let rate = { since: 0, count: 0, perSecond: 0 }
+  #recordedAfter: string | undefined
+  #sequencer: Sequencer<{ event: StreamEvent; message: Message | undefined }> | undefined
+  #stopPatience: (() => void) | undefined
+  #ahead: Ahead | undefined
+  #stopAhead: (() => void) | undefined
+  #ended = false
 
-  return {
-    value: () => value,
-    updatedAt: () => updatedAt,
-    isKept: () => isKept,
-    isHolding: () => holding,
-    counts,
-    perSecond: () => (hooks.now() - rate.since > 2_000 ? 0 : rate.perSecond),
-    accept,
-    expectSnapshot(hold) {
-      holding ||= hold
-      if (!recorded) recordedAfter = hooks.lastEventId()
-      recorded ??= []
-    },
-    applySnapshot,
-    giveUpSnapshot() {
-      const { reduce } = definition()
-      if (!hasBase && reduce && initial === undefined) return false
-      release()
-      return true
-    },
-    restart() {
-      sequencer = createSequencer()
-      forgetAhead()
-      hooks.gap('the server began anew: an id that was known came with other data')
-    },
-    dispose() {
-      ended = true
-      stopPatience?.()
-      stopAhead?.()
-    },
+  constructor(owner: DataOwner, kept: KeptData | undefined) {
+    this.#owner = owner
+    this.#initial = owner.definition().initial
+    this.value = kept ? kept.value : this.#initial
+    this.updatedAt = kept?.updatedAt
+    this.isKept = kept !== undefined
   }
 
-  function accept(messages: readonly Message[]): void {
-    const now = hooks.now()
-    measure(messages.length, now)
-    for (let i = 0; i < messages.length && !ended; i++) {
+  /** A snapshot is on its way; with `hold`, events wait for it. */
+  expectSnapshot(hold: boolean): void {
+    this.isHolding ||= hold
+    if (this.#recorded) return
+    this.#recordedAfter = this.#owner.lastEventId()
+    this.#recorded = []
+  }
+
+  /** There is no snapshot to be had for now: goes on without, if there is something to fold onto. Answers whether there is. */
+  giveUpSnapshot(): boolean {
+    if (!this.#hasBase && this.#owner.definition().reduce && this.#initial === undefined) return false
+    this.#release()
+    return true
+  }
+
+  /** The server began anew: what it sent before no longer counts. */
+  restart(): void {
+    this.#sequencer = undefined
+    this.#forgetAhead()
+    this.#owner.gap('the server began anew: an id that was known came with other data')
+  }
+
+  dispose(): void {
+    this.#ended = true
+    this.#stopPatience?.()
+    this.#stopAhead?.()
+  }
+
+  accept(messages: readonly Message[]): void {
+    const now = this.#owner.now()
+    this.rate.add(messages.length, now)
+    for (let i = 0; i < messages.length && !this.#ended; i++) {
       const message = messages[i] as Message
       try {
-        const decoded = decode(definition(), message, now)
+        const decoded = decode(this.#owner.definition(), message, now)
         if (typeof decoded === 'object') {
           // Nothing to wait for, nothing to put in order: the usual case takes the shortest way.
-          if (recorded || ahead || definition().sequence) record(decoded, message)
-          else take(decoded, undefined)
-        } else if (decoded === undefined) counts.ignored++
+          if (this.#recorded || this.#ahead || this.#owner.definition().sequence) this.#record(decoded, message)
+          else this.#take(decoded, undefined)
+        } else if (decoded === undefined) this.counts.ignored++
         else {
-          counts.invalid++
-          hooks.invalid(decoded)
+          this.counts.invalid++
+          this.#owner.invalid(decoded)
         }
         // A snapshot may stand at an event of another channel's.
-        if (!holding && meetsAhead(message)) hooks.changed()
+        if (!this.isHolding && this.#meetsAhead(message)) this.#owner.dataChanged()
       } catch (error) {
         // A function of the channel's own threw: that concerns this event, not the connection.
-        counts.invalid++
+        this.counts.invalid++
         reportException(error)
       }
     }
   }
 
-  function record(event: StreamEvent, message: Message): void {
-    recorded?.push({ event, message, held: holding })
-    if (recorded && recorded.length > MOST_WAITING && recorded.shift()?.held) {
-      counts.overflowed++
-      hooks.overflow()
+  #record(event: StreamEvent, message: Message): void {
+    this.#recorded?.push({ event, message, held: this.isHolding })
+    if (this.#recorded && this.#recorded.length > MOST_WAITING && this.#recorded.shift()?.held) {
+      this.counts.overflowed++
+      this.#owner.overflow()
     }
-    if (!holding) order(event, message)
+    if (!this.isHolding) this.#order(event, message)
   }
 
   /** Brings events into the order of their sequence numbers, where the channel has some. */
-  function order(event: StreamEvent, message: Message | undefined): void {
-    if (!definition().sequence) return take(event, message)
-    const number = numberOf(event)
+  #order(event: StreamEvent, message: Message | undefined): void {
+    if (!this.#owner.definition().sequence) return this.#take(event, message)
+    const number = this.#numberOf(event)
     if (!Number.isSafeInteger(number)) {
-      counts.invalid++
-      return hooks.invalid('has no whole number for its `sequence`')
+      this.counts.invalid++
+      return this.#owner.invalid('has no whole number for its `sequence`')
     }
-    const ready = sequencer.accept(number, { event, message })
+    this.#sequencer ??= createSequencer()
+    const ready = this.#sequencer.accept(number, { event, message })
     if (ready === 'duplicate') {
-      counts.duplicates++
+      this.counts.duplicates++
       return
     }
-    if (ready.length === 0) counts.outOfOrder++
-    for (const next of ready) take(next.event, next.message)
-    awaitMissing()
+    if (ready.length === 0) this.counts.outOfOrder++
+    for (const next of ready) this.#take(next.event, next.message)
+    this.#awaitMissing()
   }
 
   /** NaN for an event whose number cannot be told. */
-  function numberOf(event: StreamEvent): number {
+  #numberOf(event: StreamEvent): number {
     try {
-      return definition().sequence?.(event) ?? Number.NaN
+      return this.#owner.definition().sequence?.(event) ?? Number.NaN
     } catch (error) {
       reportException(error)
       return Number.NaN
     }
   }
 
-  function awaitMissing(): void {
-    if (sequencer.waiting === 0) {
-      stopPatience?.()
-      stopPatience = undefined
-    } else if (sequencer.isFull) missing()
-    else stopPatience ??= hooks.patience(missing)
+  #awaitMissing(): void {
+    if (!this.#sequencer?.waiting) {
+      this.#stopPatience?.()
+      this.#stopPatience = undefined
+    } else if (this.#sequencer.isFull) this.#missing()
+    else this.#stopPatience ??= this.#owner.patience(() => this.#missing())
   }
 
-  function missing(): void {
-    stopPatience?.()
-    stopPatience = undefined
-    if (!hooks.gap(`events after number ${sequencer.last} are missing`)) skipMissing()
+  #missing(): void {
+    this.#stopPatience?.()
+    this.#stopPatience = undefined
+    if (!this.#owner.gap(`events after number ${this.#sequencer?.last} are missing`)) this.#skipMissing()
   }
 
-  function skipMissing(): void {
-    for (const { event, message } of sequencer.skip()) take(event, message)
+  #skipMissing(): void {
+    for (const { event, message } of this.#sequencer?.skip() ?? []) this.#take(event, message)
   }
 
   /** One event, in order: folds it, hands it out, looks whether it is the last. */
-  function take(event: StreamEvent, message: Message | undefined): void {
-    if (ended) return
-    const before = value
-    if (!ahead?.passed) fold(event)
-    else if (ahead.passed.push(event) > MOST_WAITING) foldPassed()
-    if (message) meetsAhead(message)
-    hand(event, value !== before)
+  #take(event: StreamEvent, message: Message | undefined): void {
+    if (this.#ended) return
+    const before = this.value
+    if (!this.#ahead?.passed) this.#fold(event)
+    else if (this.#ahead.passed.push(event) > MOST_WAITING) this.#foldPassed()
+    if (message) this.#meetsAhead(message)
+    this.#hand(event, this.value !== before)
   }
 
-  function expectAhead(id: string, surely: boolean): void {
-    ahead = { id, value, passed: surely ? [] : undefined }
-    if (surely) awaitPosition()
+  #expectAhead(id: string, surely: boolean): void {
+    this.#ahead = { id, value: this.value, passed: surely ? [] : undefined }
+    if (surely) this.#awaitPosition()
   }
 
   /** A position that does not come although events do is not one of this stream's. */
-  function awaitPosition(): void {
-    stopAhead = hooks.patience(() => {
-      if (ahead?.passed?.length === 0) awaitPosition()
-      else if (foldPassed()) hooks.changed()
+  #awaitPosition(): void {
+    this.#stopAhead = this.#owner.patience(() => {
+      if (this.#ahead?.passed?.length === 0) this.#awaitPosition()
+      else if (this.#foldPassed()) this.#owner.dataChanged()
     })
   }
 
   /** Answers whether this changes the state. */
-  function meetsAhead({ lastEventId }: Message): boolean {
-    if (lastEventId !== ahead?.id) return false
-    const before = value
-    value = ahead.value
-    if (value !== before) updatedAt = hooks.now()
-    forgetAhead()
-    return value !== before
+  #meetsAhead({ lastEventId }: Message): boolean {
+    if (lastEventId !== this.#ahead?.id) return false
+    const before = this.value
+    this.value = this.#ahead.value
+    if (this.value !== before) this.updatedAt = this.#owner.now()
+    this.#forgetAhead()
+    return this.value !== before
   }
 
-  function forgetAhead(): void {
-    stopAhead?.()
-    ahead = undefined
+  #forgetAhead(): void {
+    this.#stopAhead?.()
+    this.#ahead = undefined
   }
 
   /** The position of the snapshot did not come: it was behind. Answers whether that changes the state. */
-  function foldPassed(): boolean {
-    const before = value
-    for (const event of ahead?.passed ?? []) fold(event)
-    if (ahead) ahead.passed = undefined
-    if (value !== before) updatedAt = hooks.now()
-    return value !== before
+  #foldPassed(): boolean {
+    const before = this.value
+    for (const event of this.#ahead?.passed ?? []) this.#fold(event)
+    if (this.#ahead) this.#ahead.passed = undefined
+    if (this.value !== before) this.updatedAt = this.#owner.now()
+    return this.value !== before
   }
 
-  function hand(event: StreamEvent, changed: boolean): void {
-    counts.events++
+  #hand(event: StreamEvent, changed: boolean): void {
+    this.counts.events++
     // What was held is handed out later than it came.
-    if (changed) updatedAt = Math.max(updatedAt ?? 0, event.receivedAt)
-    const last = isTerminal(event)
-    if (last) ended = true
-    hooks.publish(event, changed)
-    if (changed) hooks.changed()
-    if (last) hooks.terminal()
+    if (changed) this.updatedAt = Math.max(this.updatedAt ?? 0, event.receivedAt)
+    const last = this.#isTerminal(event)
+    if (last) this.#ended = true
+    this.#owner.publish(event, changed)
+    if (changed) this.#owner.dataChanged()
+    if (last) this.#owner.terminal()
   }
 
-  function fold(event: StreamEvent): void {
-    const { reduce } = definition()
+  #fold(event: StreamEvent): void {
+    const { reduce } = this.#owner.definition()
     try {
-      value = reduce ? reduce(hasBase ? value : initial, event) : event.data
-      hasBase = true
-      isKept = false
+      this.value = reduce ? reduce(this.#hasBase ? this.value : this.#initial, event) : event.data
+      this.#hasBase = true
+      this.isKept = false
     } catch (error) {
       reportException(error)
     }
   }
 
-  function isTerminal(event: StreamEvent): boolean {
+  #isTerminal(event: StreamEvent): boolean {
     try {
-      return definition().until?.(event) === true
+      return this.#owner.definition().until?.(event) === true
     } catch (error) {
       reportException(error)
       return false
     }
   }
 
-  function applySnapshot(snapshot: unknown, position: Position | undefined, resumed: boolean): void {
-    const records = recorded ?? []
-    recorded = undefined
-    holding = false
-    const before = value
-    const isFirst = !hasBase
+  applySnapshot(snapshot: unknown, position: Position | undefined, resumed: boolean): void {
+    const records = this.#recorded ?? []
+    this.#recorded = undefined
+    this.isHolding = false
+    const before = this.value
+    const isFirst = !this.#hasBase
     const id = position?.id
     const at = records.findLastIndex(({ message }) => message.lastEventId === id)
     /** What the snapshot does not contain, if that is known: of the records, or of what came even before them. */
-    const news = id !== undefined && (at >= 0 || id === recordedAfter) ? records.slice(at + 1) : undefined
-    const earlier = id === undefined || news ? undefined : hooks.since(id)
-    const { sequence } = definition()
+    const news = id !== undefined && (at >= 0 || id === this.#recordedAfter) ? records.slice(at + 1) : undefined
+    const earlier = id === undefined || news ? undefined : this.#owner.since(id)
+    const { sequence } = this.#owner.definition()
     const upTo = sequence && position?.sequence
+    if (sequence) this.#sequencer ??= createSequencer()
+    const sequencer = this.#sequencer
 
     // A cached answer from before what was applied already, without a gap to fill, has nothing to say.
     const outdated =
-      upTo !== undefined && hasBase && sequencer.last !== undefined && upTo < sequencer.last && sequencer.waiting === 0
+      upTo !== undefined &&
+      this.#hasBase &&
+      sequencer?.last !== undefined &&
+      upTo < sequencer.last &&
+      !sequencer.waiting
     if (!outdated) {
-      value = shareStructure(value, snapshot)
-      hasBase = true
-      isKept = false
-      forgetAhead()
+      this.value = shareStructure(this.value, snapshot)
+      this.#hasBase = true
+      this.isKept = false
+      this.#forgetAhead()
       if (earlier) {
         const held = new Set(records.filter((record) => record.held).map(({ message }) => message))
-        refold(earlier.filter((message) => !held.has(message)))
+        this.#refold(earlier.filter((message) => !held.has(message)))
       } else {
-        const ahead = id !== undefined && !news && upTo === undefined
+        const isAhead = id !== undefined && !news && upTo === undefined
         // A stream that resumes from before the snapshot has brought nothing from after it yet.
-        if (!ahead || !resumed)
+        if (!isAhead || !resumed)
           for (const { event, held } of news ?? records)
-            if (!held && !(upTo !== undefined && numberOf(event) <= upTo)) fold(event)
-        if (ahead) expectAhead(id, resumed)
+            if (!held && !(upTo !== undefined && this.#numberOf(event) <= upTo)) this.#fold(event)
+        if (isAhead) this.#expectAhead(id, resumed)
       }
     }
-    if (value !== before || updatedAt === undefined) updatedAt = hooks.now()
+    if (this.value !== before || this.updatedAt === undefined) this.updatedAt = this.#owner.now()
     // The first one is news even if it says what was assumed, or kept, before.
-    if (value !== before || isFirst) hooks.changed()
+    if (this.value !== before || isFirst) this.#owner.dataChanged()
 
     records.forEach(({ event, message, held }, index) => {
-      if (!held || ended) return
+      if (!held || this.#ended) return
       const contained =
         upTo !== undefined
-          ? numberOf(event) <= upTo
+          ? this.#numberOf(event) <= upTo
           : news
             ? index <= at
             : earlier !== undefined && !earlier.includes(message)
-      if (!contained) order(event, message)
+      if (!contained) this.#order(event, message)
       // It is in the state already; it is still news if it was missed before, or the last word.
-      else if (resumed || isTerminal(event)) hand(event, false)
+      else if (resumed || this.#isTerminal(event)) this.#hand(event, false)
     })
-    if (upTo !== undefined)
-      for (const { event, message } of sequencer.continueAfter(Math.max(upTo, sequencer.last ?? upTo)))
-        take(event, message)
-    else if (sequencer.waiting > 0) skipMissing()
-    awaitMissing()
+    if (upTo === undefined) this.#skipMissing()
+    else
+      for (const { event, message } of sequencer?.continueAfter(Math.max(upTo, sequencer.last ?? upTo)) ?? [])
+        this.#take(event, message)
+    this.#awaitMissing()
   }
 
   /** Folds what was handed out already onto a snapshot that does not contain it. */
-  function refold(messages: readonly Message[]): void {
+  #refold(messages: readonly Message[]): void {
     for (const message of messages) {
-      const decoded = decode(definition(), message, hooks.now())
-      if (typeof decoded === 'object') fold(decoded)
+      const decoded = decode(this.#owner.definition(), message, this.#owner.now())
+      if (typeof decoded === 'object') this.#fold(decoded)
     }
   }
 
   /** Hands out what was held, as it came. */
-  function release(): void {
-    const records = recorded ?? []
-    recorded = undefined
-    holding = false
-    for (const { event, message, held } of records) if (held) order(event, message)
-    if (sequencer.waiting > 0) skipMissing()
-  }
-
-  function measure(count: number, now: number): void {
-    rate.count += count
-    const elapsed = now - rate.since
-    if (elapsed >= 1_000)
-      rate = { since: now, count: 0, perSecond: elapsed > 10_000 ? rate.count : (rate.count * 1_000) / elapsed }
+  #release(): void {
+    const records = this.#recorded ?? []
+    this.#recorded = undefined
+    this.isHolding = false
+    for (const { event, message, held } of records) if (held) this.#order(event, message)
+    this.#skipMissing()
   }
 }

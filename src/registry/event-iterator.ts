@@ -1,6 +1,6 @@
 /** A channel's events as an async iterable, with a bounded buffer between a fast stream and a slow loop. */
 import { configError, MillraceError } from '../primitives/errors'
-import type { Observer } from './subscribers'
+import type { Observer } from './subscriber'
 
 /** How events are buffered for a `for await` loop. */
 export interface EventsOptions<E> {

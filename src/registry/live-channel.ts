@@ -1,11 +1,11 @@
 /** A channel that somebody wants: joins its sources, shows how they are doing, and leaves them when nobody does any more. */
 import type { JsonAnswer } from '../network/coordinated-fetch'
 import type { AlertCode } from '../primitives/alerts'
-import { MillraceError, reportException } from '../primitives/errors'
-import { issueAt } from '../primitives/printable'
-import type { SnapshotSource } from '../sources/snapshot-source'
-import type { StreamSource, StreamState } from '../sources/stream-source'
-import { type ChannelData, createChannelData, type KeptData } from './channel-data'
+import { MillraceError } from '../primitives/errors'
+import type { SnapshotSink, SnapshotSource } from '../sources/snapshot-source'
+import type { StreamSink, StreamSource, StreamState } from '../sources/stream-source'
+import type { Message } from '../stream/messages'
+import { ChannelData, type DataOwner, type KeptData } from './channel-data'
 import {
   type ChannelState,
   type Connectivity,
@@ -17,38 +17,16 @@ import {
   idle,
   isGivenUp,
 } from './channel-state'
-import type { ChannelDefinition } from './define-channel'
+import type { ChannelDefinition, StreamEvent } from './define-channel'
 import type { RegistryContext } from './registry-context'
 import { isRolledOut } from './rollout'
-import { createSubscribers, type Subscriber, type Subscribers } from './subscribers'
+import { readSnapshot, type SnapshotBody } from './snapshot-body'
+import type { Subscriber } from './subscriber'
+import { Subscribers } from './subscribers'
 
 /** What is kept of a channel for the next subscriber. */
 export interface Kept extends KeptData {
   readonly isComplete: boolean
-}
-
-export interface LiveChannel {
-  readonly key: string
-  definition(): ChannelDefinition
-  /** The newest description wins: identity is the key's, functions may be made anew at every render. */
-  redefine(definition: ChannelDefinition): void
-  state(): ChannelState<unknown>
-  readonly subscribers: Subscribers
-  data(): ChannelData
-  stream(): StreamSource | undefined
-  snapshot(): SnapshotSource | undefined
-  add(subscriber: Subscriber): void
-  remove(subscriber: Subscriber): void
-  /** Asks for the snapshot now, or connects now; a failed or complete channel starts again. */
-  refresh(): Promise<void>
-  /** Settings have changed. */
-  reconsider(): void
-  /** Leaves its sources, forgets what it knows, and starts anew for those who subscribe. */
-  reset(): void
-  /** Nothing may be pending any more: hands out what waits, and does not wait for a next subscriber. */
-  quiet(): void
-  /** Ends it for all who subscribe. */
-  close(error: MillraceError): void
 }
 
 const DEFAULT_GRACE = 1_000
@@ -56,390 +34,451 @@ const DEFAULT_EVENT_BYTES = 2 ** 20
 /** ms that missing events are waited for. */
 const PATIENCE = 2_000
 
-export function createLiveChannel(
-  key: string,
-  first: ChannelDefinition,
-  kept: Kept | undefined,
-  context: RegistryContext,
-  onGone: (kept: Kept) => void,
-): LiveChannel {
-  const { clock, settings, alert, counters } = context
-  let definition = first
-  let data = makeData(kept)
-  let stream: StreamSource | undefined
-  let snapshot: SnapshotSource | undefined
-  let leaveStream: (() => void) | undefined
-  let leaveSnapshot: (() => void) | undefined
-  let ended: Connectivity | undefined = kept?.isComplete ? complete : undefined
-  let isPolling = false
+export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
+  readonly key: string
+  readonly subscribers: Subscribers
+  data: ChannelData
+  stream: StreamSource | undefined
+  snapshot: SnapshotSource | undefined
+  /** It was joined before, so its requests are background ones. */
+  again = false
+  readonly #context: RegistryContext
+  readonly #onGone: (kept: Kept) => void
+  #definition: ChannelDefinition
+  #state: ChannelState<unknown> | undefined
+  #ended: Connectivity | undefined
+  #cancelGrace: (() => void) | undefined
+  #isPolling = false
   /** The stream was not open, so what was polled meanwhile is newer than what it will replay. */
-  let wasPolled = false
-  let snapshotFailed = false
-  let snapshotError: MillraceError | undefined
+  #wasPolled = false
+  #isOpen = false
+  #hasOpened = false
+  #snapshotFailed = false
+  #snapshotError: MillraceError | undefined
   /** What is wrong with the last answer, though it came. */
-  let bodyError: MillraceError | undefined
-  let isOpen = false
-  let hasOpened = false
-  let cancelGrace: (() => void) | undefined
-  let state: ChannelState<unknown> | undefined
-  const subscribers = createSubscribers(clock, key, stateNow, onOverflow)
+  #bodyError: MillraceError | undefined
 
-  return {
-    key,
-    definition: () => definition,
-    redefine(next) {
-      definition = next
-    },
-    state: stateNow,
-    subscribers,
-    data: () => data,
-    stream: () => stream,
-    snapshot: () => snapshot,
-    add(subscriber) {
-      cancelGrace?.()
-      cancelGrace = undefined
-      counters.asked++
-      if (isJoined()) counters.shared++
-      else if (!ended) join(false)
-      subscriber.owedState = true
-      subscribers.add(subscriber)
-      snapshot?.reschedule()
-      const endedBefore = ended
-      queueMicrotask(() => {
-        if (subscriber.owedState) subscribers.tell(subscriber)
-        if (endedBefore) subscribers.tellEnd(subscriber, endedBefore.error)
-      })
-    },
-    remove(subscriber) {
-      subscribers.remove(subscriber)
-      if (subscribers.size() > 0) snapshot?.reschedule()
-      else cancelGrace = clock.after(definition.grace ?? DEFAULT_GRACE, vanish, `grace ${key}`)
-    },
-    refresh,
-    reconsider() {
-      if (!isJoined()) return
-      const streams = mayStream()
-      if (streams === (stream !== undefined)) snapshot?.reschedule()
-      else {
-        leave()
-        join(true)
-      }
-    },
-    reset() {
-      leave()
-      data.dispose()
-      data = makeData(undefined)
-      ended = undefined
-      if (subscribers.size() === 0) return quiet()
-      join(false)
-      changed()
-    },
-    quiet,
-    close(error) {
-      end(failed(error))
-      cancelGrace?.()
-      for (const subscriber of subscribers.all()) subscribers.remove(subscriber)
-    },
+  constructor(
+    key: string,
+    definition: ChannelDefinition,
+    kept: Kept | undefined,
+    context: RegistryContext,
+    onGone: (kept: Kept) => void,
+  ) {
+    this.key = key
+    this.#definition = definition
+    this.#context = context
+    this.#onGone = onGone
+    this.#ended = kept?.isComplete ? complete : undefined
+    this.data = new ChannelData(this, kept)
+    this.subscribers = new Subscribers(context.clock, this)
   }
 
-  function quiet(): void {
-    subscribers.flush()
-    if (subscribers.size() > 0) return
-    cancelGrace?.()
-    vanish()
+  // What the registry asks of it.
+
+  definition(): ChannelDefinition {
+    return this.#definition
   }
 
-  function isJoined(): boolean {
-    return leaveStream !== undefined || leaveSnapshot !== undefined
+  /** The newest description wins: identity is the key's, functions may be made anew at every render. */
+  redefine(definition: ChannelDefinition): void {
+    this.#definition = definition
   }
 
-  function mayStream(): boolean {
-    const { rollout } = settings
-    if (!definition.stream) return false
-    return definition.snapshot === undefined || (settings.streaming && (!rollout || isRolledOut(rollout)))
+  add(subscriber: Subscriber): void {
+    const { counters } = this.#context
+    this.#stopGrace()
+    counters.asked++
+    if (this.#isJoined()) counters.shared++
+    else if (!this.#ended) this.#join(false)
+    subscriber.owedState = true
+    this.subscribers.add(subscriber)
+    this.snapshot?.reschedule()
+    const ended = this.#ended
+    queueMicrotask(() => {
+      if (subscriber.owedState) this.subscribers.tell(subscriber)
+      if (ended) this.subscribers.tellEnd(subscriber, ended.error)
+    })
   }
 
-  /** `again`: it was joined before, so its requests are background ones. */
-  function join(again: boolean): void {
-    if (definition.snapshot) snapshot = context.snapshotSource(definition.snapshot, key)
-    if (definition.stream && mayStream()) stream = context.streamSource(definition.stream, key)
+  remove(subscriber: Subscriber): void {
+    this.subscribers.remove(subscriber)
+    if (this.subscribers.all().size > 0) this.snapshot?.reschedule()
+    else
+      this.#cancelGrace = this.#context.clock.after(
+        this.#definition.grace ?? DEFAULT_GRACE,
+        () => this.#vanish(),
+        `grace ${this.key}`,
+      )
+  }
+
+  /** Asks for the snapshot now, or connects now; a failed or complete channel starts again. */
+  async refresh(): Promise<void> {
+    if (this.#ended) {
+      this.#ended = undefined
+      this.data = new ChannelData(this, this.data)
+      if (this.subscribers.all().size > 0) this.#join(true)
+      this.#changed()
+    }
+    if (!this.#isJoined()) return this.#visit()
+    if (this.stream && this.stream.state().name !== 'open') this.stream.restart()
+    this.snapshot?.reschedule(true)
+    await this.snapshot?.pull('background', false)
+  }
+
+  /** Nobody subscribes: the snapshot alone is asked, for whoever comes next. */
+  async #visit(): Promise<void> {
+    const { snapshot } = this.#definition
+    if (!snapshot) return
+    const source = this.#context.snapshotSource(snapshot, this.key)
+    const sink: SnapshotSink = {
+      key: this.key,
+      again: true,
+      snapshotWhenHidden: () => 'keep',
+      interval: () => undefined,
+      askers: () => 1,
+      label: () => this.key,
+      onSnapshot() {},
+      onAsk: () => false,
+      onAnswer: (answer, endpoint) => this.onAnswer(answer, endpoint),
+      onSnapshotError() {},
+    }
+    source.attach(sink)
+    await source.pull('background', false)
+    source.detach(sink)
+    if (this.subscribers.all().size === 0 && !this.#cancelGrace) this.#vanish()
+  }
+
+  /** Settings have changed. */
+  reconsider(): void {
+    if (!this.#isJoined()) return
+    if (this.#mayStream() === (this.stream !== undefined)) return this.snapshot?.reschedule()
+    this.#leave()
+    this.#join(true)
+  }
+
+  /** Leaves its sources, forgets what it knows, and starts anew for those who subscribe. */
+  reset(): void {
+    this.#leave()
+    this.data.dispose()
+    this.data = new ChannelData(this, undefined)
+    this.#ended = undefined
+    if (this.subscribers.all().size === 0) return this.quiet()
+    this.#join(false)
+    this.#changed()
+  }
+
+  /** Nothing may be pending any more: hands out what waits, and does not wait for a next subscriber. */
+  quiet(): void {
+    this.subscribers.flush()
+    if (this.subscribers.all().size > 0) return
+    this.#stopGrace()
+    this.#vanish()
+  }
+
+  /** Ends it for all who subscribe. */
+  close(error: MillraceError): void {
+    this.#end(failed(error))
+    this.#stopGrace()
+    for (const subscriber of this.subscribers.all()) this.subscribers.remove(subscriber)
+  }
+
+  // Joining and leaving its sources.
+
+  #isJoined(): boolean {
+    return this.stream !== undefined || this.snapshot !== undefined
+  }
+
+  #mayStream(): boolean {
+    const { streaming, rollout } = this.#context.settings
+    if (!this.#definition.stream) return false
+    return !this.#definition.snapshot || (streaming && (!rollout || isRolledOut(rollout)))
+  }
+
+  #join(again: boolean): void {
+    const { stream, snapshot } = this.#definition
+    const { key } = this
+    this.again = again
+    if (snapshot) this.snapshot = this.#context.snapshotSource(snapshot, key)
+    if (stream && this.#mayStream()) this.stream = this.#context.streamSource(stream, key)
     // The stream comes first: an event between the two would be lost the other way round.
-    const { maxEventBytes = DEFAULT_EVENT_BYTES, whenHidden, idleTimeout } = definition
-    leaveStream = stream?.attach({
-      idleTimeout,
-      maxEventBytes,
-      whenHidden: whenHidden ?? 'keep',
-      hasFallback: hasFallback(),
-      again,
-      channel: key,
-      label: labelNow,
-      onState: onStream,
-      onMessages: (messages) => data.accept(messages),
-      onRestart: () => data.restart(),
-    })
-    leaveSnapshot = snapshot?.attach({
-      whenHidden: whenHidden ?? 'pause',
-      again,
-      channel: key,
-      interval: pollInterval,
-      askers: () => subscribers.size(),
-      label: labelNow,
-      onState: onSnapshot,
-      onAsk() {
-        if (isOpen) data.expectSnapshot(false)
-        return isOpen
-      },
-      onAnswer,
-      onError: onSnapshotError,
-    })
-    if (stream) onStream(stream.state())
-    changed()
+    this.stream?.attach(this)
+    this.snapshot?.attach(this)
+    if (this.stream) this.onStream(this.stream.state())
+    this.#changed()
   }
 
-  function leave(): void {
-    leaveStream?.()
-    leaveSnapshot?.()
-    leaveStream = leaveSnapshot = stream = snapshot = snapshotError = bodyError = undefined
-    isOpen = hasOpened = isPolling = wasPolled = snapshotFailed = false
+  #leave(): void {
+    const { stream, snapshot } = this
+    this.stream = this.snapshot = this.#snapshotError = this.#bodyError = undefined
+    this.#isOpen = this.#hasOpened = this.#isPolling = this.#wasPolled = this.#snapshotFailed = false
+    stream?.detach(this)
+    snapshot?.detach(this)
+  }
+
+  #stopGrace(): void {
+    this.#cancelGrace?.()
+    this.#cancelGrace = undefined
   }
 
   /** The grace is over: nothing of the channel is left but what it knew. */
-  function vanish(): void {
-    cancelGrace = undefined
-    const value = data.value()
-    const updatedAt = data.updatedAt()
-    const isComplete = ended?.status === 'complete'
-    leave()
-    data.dispose()
-    onGone({ value, updatedAt, isComplete })
+  #vanish(): void {
+    this.#cancelGrace = undefined
+    const { value, updatedAt } = this.data
+    this.#leave()
+    this.data.dispose()
+    this.#onGone({ value, updatedAt, isComplete: this.#ended?.status === 'complete' })
   }
 
-  function end(how: Connectivity): void {
-    leave()
-    data.dispose()
-    ended = how
-    changed()
-    subscribers.end(how.error)
+  #end(how: Connectivity): void {
+    this.#leave()
+    this.data.dispose()
+    this.#ended = how
+    this.#changed()
+    this.subscribers.end(how.error)
   }
 
-  function hasFallback(): boolean {
-    return definition.snapshot !== undefined && definition.fallback !== 'none'
+  // What its sources ask and tell.
+
+  label(): string {
+    for (const { label } of this.subscribers.all()) if (label) return label
+    return this.key
   }
 
-  function labelNow(): string {
-    return subscribers.all().find(({ label }) => label)?.label ?? key
+  maxEventBytes(): number {
+    return this.#definition.maxEventBytes ?? DEFAULT_EVENT_BYTES
+  }
+
+  idleTimeout(): number | false | undefined {
+    return this.#definition.idleTimeout
+  }
+
+  streamWhenHidden(): 'keep' | 'pause' {
+    return this.#definition.whenHidden ?? 'keep'
+  }
+
+  snapshotWhenHidden(): 'keep' | 'pause' {
+    return this.#definition.whenHidden ?? 'pause'
+  }
+
+  hasFallback(): boolean {
+    return this.#definition.snapshot !== undefined && this.#definition.fallback !== 'none'
+  }
+
+  askers(): number {
+    return this.subscribers.all().size
   }
 
   /** ms between polls; undefined while the stream is enough. */
-  function pollInterval(): number | undefined {
-    if (stream && !isPolling && !snapshotFailed) return undefined
-    const asked = subscribers.all().map(({ interval }) => interval ?? Infinity)
-    return Math.min(definition.interval ?? settings.interval, ...asked)
+  interval(): number | undefined {
+    if (this.stream && !this.#isPolling && !this.#snapshotFailed) return undefined
+    let shortest = this.#definition.interval ?? this.#context.settings.interval
+    for (const { options } of this.subscribers.all()) shortest = Math.min(shortest, options.interval ?? Infinity)
+    return shortest
   }
 
-  function onStream(next: StreamState): void {
-    if (!stream || ended) return
+  onMessages(messages: readonly Message[]): void {
+    this.data.accept(messages)
+  }
+
+  onRestart(): void {
+    this.data.restart()
+  }
+
+  onStream(next: StreamState): void {
+    const { stream, snapshot, data } = this
+    if (!stream || this.#ended) return
     if (next.name === 'complete' || next.name === 'failed') {
       data.giveUpSnapshot()
       const last = next.name === 'failed' ? failed(next.error) : complete
-      if (!snapshot || data.updatedAt() !== undefined || last.error) return end(last)
+      if (!snapshot || data.updatedAt !== undefined || last.error) return this.#end(last)
       // What has ended before anybody came is still to be shown.
-      const mine = snapshot
-      void snapshot.pull('foreground', true).then(() => mine === snapshot && end(last))
+      void snapshot.pull('foreground', true).then(() => snapshot === this.snapshot && this.#end(last))
     }
-    const opened = next.name === 'open' && !isOpen
-    isOpen = next.name === 'open'
-    const polls = hasFallback() && isGivenUp(next)
-    if (polls !== isPolling) {
-      isPolling = polls
-      wasPolled ||= polls
+    const opened = next.name === 'open' && !this.#isOpen
+    this.#isOpen = next.name === 'open'
+    const polls = this.hasFallback() && isGivenUp(next)
+    if (polls !== this.#isPolling) {
+      this.#isPolling = polls
+      this.#wasPolled ||= polls
       snapshot?.reschedule(polls)
     }
-    if (opened) onOpened(stream)
-    changed()
+    if (opened) this.#onOpened(stream)
+    this.#changed()
   }
 
   /** Does what the stream missed have to come from the snapshot? */
-  function onOpened(source: StreamSource): void {
-    const resumed = source.resumed()
-    const first = !hasOpened
-    hasOpened = true
-    if (snapshot && (first || wasPolled || !resumed || definition.replay === false || data.isHolding()))
-      resync(first ? 'foreground' : 'background')
-    wasPolled = false
+  #onOpened(source: StreamSource): void {
+    const first = !this.#hasOpened
+    this.#hasOpened = true
+    if (first || this.#wasPolled || !source.resumed() || this.#definition.replay === false || this.data.isHolding)
+      this.#resync(first ? 'foreground' : 'background')
+    this.#wasPolled = false
   }
 
-  function resync(kind: 'foreground' | 'background'): void {
-    data.expectSnapshot(true)
-    void snapshot?.pull(kind, true)
+  #resync(kind: 'foreground' | 'background'): void {
+    if (!this.snapshot) return
+    this.data.expectSnapshot(true)
+    void this.snapshot.pull(kind, true)
   }
 
-  function onSnapshot(): void {
-    if (!snapshot || ended) return
-    const next = snapshot.state()
-    snapshotError = 'error' in next ? next.error : undefined
-    changed()
+  onSnapshot(): void {
+    if (!this.snapshot || this.#ended) return
+    const next = this.snapshot.state()
+    this.#snapshotError = 'error' in next ? next.error : undefined
+    this.#changed()
+  }
+
+  onAsk(): boolean {
+    if (this.#isOpen) this.data.expectSnapshot(false)
+    return this.#isOpen
   }
 
   /** A stream goes on without its snapshot, if there is something to fold onto; the snapshot is asked for again, slowly. */
-  function onSnapshotError(error: MillraceError, final: boolean): void {
-    if (ended) return
-    const goesOn = stream ? data.giveUpSnapshot() : !final
-    if (final && !goesOn) end(failed(error))
-    else if (stream && !final && !isPolling) snapshotFailed = true
+  onSnapshotError(error: MillraceError, final: boolean): void {
+    if (this.#ended) return
+    const goesOn = this.stream ? this.data.giveUpSnapshot() : !final
+    if (final && !goesOn) this.#end(failed(error))
+    else if (this.stream && !final && !this.#isPolling) this.#snapshotFailed = true
   }
 
-  function onAnswer({ value, headers }: JsonAnswer, endpoint: string): void {
-    const { schema } = definition
-    const result = schema?.['~standard'].validate(value)
-    if (result instanceof Promise) {
-      const mine = data
-      result.then((late) => mine === data && settle(late), reportException)
-    } else settle(result)
-
-    function settle(validated: Awaited<typeof result>): void {
-      if (ended) return
-      let why = 'could not be taken by `fromSnapshot` or `position`, which threw'
-      try {
-        if (validated?.issues) {
-          why = `does not fit its schema${issueAt(validated.issues)}`
-          throw undefined
-        }
-        const body = validated ? validated.value : value
-        const { fromSnapshot: shape, position } = definition
-        const id = headers.get('last-event-id')
-        const where = position ? position(body, headers) : id === null ? undefined : { id }
-        const resumes = stream !== undefined && (isOpen ? stream.resumed() : stream.lastEventId() !== '')
-        data.applySnapshot(shape ? shape(body) : body, stream && where, resumes)
-        snapshotFailed = false
-        bodyError = undefined
-      } catch (thrown) {
-        if (thrown) reportException(thrown)
-        data.counts.invalid++
-        warn('invalid-event', `a snapshot ${why}.`)
-        const message = `${endpoint} answered with a body that ${why}: the server has changed, or the channel is wrong.`
-        bodyError = new MillraceError('invalid-body', message, { endpoint, cause: thrown })
-        if (stream && !data.giveUpSnapshot()) return end(failed(bodyError))
-        changed()
-      }
-    }
+  onAnswer(answer: JsonAnswer, endpoint: string): void {
+    const { data } = this
+    const body = readSnapshot(this.#definition, answer)
+    if (body instanceof Promise) void body.then((late) => data === this.data && this.#takeBody(late, endpoint))
+    else this.#takeBody(body, endpoint)
   }
 
-  async function refresh(): Promise<void> {
-    const restarts = ended !== undefined
-    if (restarts) {
-      ended = undefined
-      const value = data.value()
-      const updatedAt = data.updatedAt()
-      data = makeData({ value, updatedAt })
-      if (subscribers.size() > 0) join(true)
-      changed()
-    }
-    if (!isJoined()) {
-      // Nobody subscribes: the snapshot alone is asked, for whoever comes next.
-      if (!definition.snapshot) return
-      const visit = context.snapshotSource(definition.snapshot, key)
-      const leaveVisit = visit.attach({
-        whenHidden: 'keep',
-        again: true,
-        channel: key,
-        interval: () => undefined,
-        askers: () => 1,
-        label: () => key,
-        onState() {},
-        onAsk: () => false,
-        onAnswer,
-        onError() {},
-      })
-      await visit.pull('background', false)
-      leaveVisit()
-      if (subscribers.size() === 0 && !cancelGrace) vanish()
+  #takeBody(body: SnapshotBody, endpoint: string): void {
+    const { data, stream } = this
+    if (this.#ended) return
+    if ('why' in body) {
+      data.counts.invalid++
+      this.#warn('invalid-event', `a snapshot ${body.why}.`)
+      const message = `${endpoint} answered with a body that ${body.why}: the server has changed, or the channel is wrong.`
+      this.#bodyError = new MillraceError('invalid-body', message, { endpoint, cause: body.cause })
+      if (stream && !data.giveUpSnapshot()) this.#end(failed(this.#bodyError))
+      else this.#changed()
       return
     }
-    if (stream && stream.state().name !== 'open') stream.restart()
-    snapshot?.reschedule(true)
-    await snapshot?.pull('background', false)
+    const resumes = stream !== undefined && (this.#isOpen ? stream.resumed() : stream.lastEventId() !== '')
+    data.applySnapshot(body.value, stream && body.position, resumes)
+    this.#snapshotFailed = false
+    this.#bodyError = undefined
   }
 
-  function makeData(from: KeptData | undefined): ChannelData {
-    return createChannelData(() => definition, from, {
-      now: clock.now,
-      publish(event, hasChanged) {
-        if (hasChanged) state = undefined
-        subscribers.publish(event)
-        context.onEvent(key, event)
-      },
-      changed: () => {
-        state = undefined
-        subscribers.stateChanged(false)
-      },
-      terminal: () => end(complete),
-      gap(why) {
-        warn(
-          'gap',
-          `${why}. ${snapshot ? 'The snapshot is asked for again' : 'There is no snapshot to make up for it'}.`,
-        )
-        if (snapshot) resync('background')
-        return snapshot !== undefined
-      },
-      invalid: (why) => warn('invalid-event', `an event ${why}. It is dropped.`),
-      overflow: () => warn('overflow', 'too many events came before its snapshot did. The oldest are dropped.'),
-      patience: (run) => clock.after(PATIENCE, run, `missing events ${key}`),
-      since: (id) => stream?.since(id),
-      lastEventId: () => stream?.lastEventId() ?? '',
+  // What its data asks and tells.
+
+  now(): number {
+    return this.#context.clock.now()
+  }
+
+  publish(event: StreamEvent, hasChanged: boolean): void {
+    if (hasChanged) this.#state = undefined
+    this.subscribers.publish(event)
+    this.#context.onEvent(this.key, event)
+  }
+
+  dataChanged(): void {
+    this.#state = undefined
+    this.subscribers.stateChanged(false)
+  }
+
+  terminal(): void {
+    this.#end(complete)
+  }
+
+  gap(why: string): boolean {
+    const next = this.snapshot ? 'The snapshot is asked for again' : 'There is no snapshot to make up for it'
+    this.#warn('gap', `${why}. ${next}.`)
+    this.#resync('background')
+    return this.snapshot !== undefined
+  }
+
+  invalid(why: string): void {
+    this.#warn('invalid-event', `an event ${why}. It is dropped.`)
+  }
+
+  overflow(): void {
+    this.#warn('overflow', 'too many events came before its snapshot did. The oldest are dropped.')
+  }
+
+  patience(run: () => void): () => void {
+    return this.#context.clock.after(PATIENCE, run, `missing events ${this.key}`)
+  }
+
+  since(id: string): readonly Message[] | undefined {
+    return this.stream?.since(id)
+  }
+
+  lastEventId(): string {
+    return this.stream?.lastEventId() ?? ''
+  }
+
+  // What its subscribers ask and tell.
+
+  onOverflow({ label, id }: Subscriber, silently: boolean): void {
+    this.data.counts.overflowed++
+    if (!silently) this.#warn('overflow', `"${label ?? id}" takes events too slowly. The oldest are dropped.`, label)
+  }
+
+  #warn(code: AlertCode, what: string, subscriber?: string): void {
+    const endpoint = (this.stream ?? this.snapshot)?.endpoint()
+    this.#context.alert({
+      code,
+      message: `${endpoint ?? this.key}: ${what}`,
+      endpoint,
+      channel: this.key,
+      subscriber,
     })
   }
 
-  function onOverflow({ label, id }: Subscriber, silently: boolean): void {
-    data.counts.overflowed++
-    if (!silently) warn('overflow', `"${label ?? id}" takes events too slowly. The oldest are dropped.`, label)
+  // The state that it shows.
+
+  #connectivity(): Connectivity {
+    const { stream, snapshot, data } = this
+    if (this.#ended) return this.#ended
+    const hasData = data.updatedAt !== undefined && !data.isKept
+    if (!stream) return snapshot ? fromSnapshot(snapshot.state(), hasData, this.#bodyError) : idle
+    if (this.#isPolling && snapshot) return fromFallback(stream.state(), snapshot.state(), hasData)
+    if (this.#isOpen && data.isHolding && snapshot && this.#snapshotError)
+      return fromSnapshot(snapshot.state(), hasData)
+    const shown = fromStream(stream.state(), !data.isHolding || hasData)
+    return shown.status === 'live' ? { ...shown, error: this.#snapshotError ?? this.#bodyError } : shown
   }
 
-  function warn(code: AlertCode, what: string, subscriber?: string): void {
-    const endpoint = (stream ?? snapshot)?.endpoint()
-    alert({ code, message: `${endpoint ?? key}: ${what}`, endpoint, channel: key, subscriber })
-  }
-
-  function connectivity(): Connectivity {
-    if (ended) return ended
-    const hasData = data.updatedAt() !== undefined && !data.isKept()
-    if (stream) {
-      if (isPolling && snapshot) return fromFallback(stream.state(), snapshot.state(), hasData)
-      if (isOpen && data.isHolding() && snapshot && snapshotError) return fromSnapshot(snapshot.state(), hasData)
-      const shown = fromStream(stream.state(), !data.isHolding() || hasData)
-      return shown.status === 'live' ? { ...shown, error: snapshotError ?? bodyError } : shown
-    }
-    return snapshot ? fromSnapshot(snapshot.state(), hasData, bodyError) : idle
-  }
-
-  function stateNow(): ChannelState<unknown> {
-    if (state) return state
-    const { status, ...rest } = connectivity()
-    const current = status === 'complete' || ((status === 'live' || status === 'polling') && !data.isHolding())
-    state = Object.freeze({
+  state(): ChannelState<unknown> {
+    if (this.#state) return this.#state
+    const { value, updatedAt, isKept, isHolding } = this.data
+    const { status, error, attempt, retryAt, pausedBy } = this.#connectivity()
+    const current = status === 'complete' || ((status === 'live' || status === 'polling') && !isHolding)
+    this.#state = Object.freeze({
       status,
-      ...rest,
-      data: data.value(),
-      updatedAt: data.updatedAt(),
-      role: isJoined() ? ('solo' as const) : undefined,
-      isStale: data.updatedAt() !== undefined && (data.isKept() || !current),
+      data: value,
+      error,
+      updatedAt,
+      attempt,
+      retryAt,
+      role: this.#isJoined() ? ('solo' as const) : undefined,
+      pausedBy,
+      isStale: updatedAt !== undefined && (isKept || !current),
     })
-    return state
+    return this.#state
   }
 
   /** Connectivity may be another; tells only if it is. */
-  function changed(): void {
-    const before = state
-    state = undefined
-    const now = stateNow()
+  #changed(): void {
+    const before = this.#state
+    this.#state = undefined
+    const now = this.state()
     if (
       before &&
       Object.keys(now).every((name) => Object.is(before[name as keyof typeof now], now[name as keyof typeof now]))
     ) {
-      state = before
+      this.#state = before
       return
     }
-    subscribers.stateChanged(true)
-    context.onStatus(key, now)
+    this.subscribers.stateChanged(true)
+    this.#context.onStatus(this.key, now)
   }
 }

@@ -7,34 +7,9 @@ import { createStreamSource, type StreamSource } from '../sources/stream-source'
 import { type Target, targetIdentity } from '../sources/target'
 import { type ChannelState, idle } from './channel-state'
 import { type Channel, type ChannelDefinition, definitionOf } from './define-channel'
-import { createLiveChannel, type Kept, type LiveChannel } from './live-channel'
+import { type Kept, LiveChannel } from './live-channel'
 import type { RegistryContext, RegistrySettings } from './registry-context'
-import type { Delivery, Observer, Subscriber } from './subscribers'
-
-/** How one subscriber takes part. */
-export interface SubscribeOptions {
-  /** Unsubscribes when it aborts. */
-  signal?: AbortSignal
-  /** Names the subscriber in alerts and statistics. */
-  label?: string
-  /** Refuses to share: a second subscriber of the channel is rejected. @defaultValue false */
-  exclusive?: boolean
-  /** `false`: nothing is opened and nothing told. @defaultValue true */
-  enabled?: boolean
-  /** ms between polls, for this subscriber; the smallest of all wins. */
-  interval?: number
-  /** Every event, all since the last frame (`batch`), or only the latest of those (`next`). @defaultValue 'each' */
-  delivery?: Delivery
-}
-
-/** One subscriber's part in a channel. */
-export interface Subscription<S> {
-  readonly id: string
-  readonly key: string
-  readonly state: ChannelState<S>
-  /** Idempotent; nothing is told after it. */
-  unsubscribe(): void
-}
+import { type Observer, type SubscribeOptions, Subscriber, type Subscription } from './subscriber'
 
 /** A subscriber who came, or left after `lifetime` ms. */
 export interface SubscriberRecord {
@@ -83,33 +58,6 @@ export interface Registry {
 const MOST_KEPT = 500
 const DEFAULT_KEEP = 300_000
 
-/** A class for the sake of its accessor: in a literal it would cost every subscriber a dictionary of its own. */
-class Handle<S, E> implements Subscription<S> {
-  readonly id: string
-  readonly key: string
-  readonly unsubscribe: () => void
-  readonly #getState: (channel: Channel<S, E>) => ChannelState<S>
-  readonly #channel: Channel<S, E>
-
-  constructor(
-    id: string,
-    key: string,
-    unsubscribe: () => void,
-    getState: (channel: Channel<S, E>) => ChannelState<S>,
-    channel: Channel<S, E>,
-  ) {
-    this.id = id
-    this.key = key
-    this.unsubscribe = unsubscribe
-    this.#getState = getState
-    this.#channel = channel
-  }
-
-  get state(): ChannelState<S> {
-    return this.#getState(this.#channel)
-  }
-}
-
 export function createRegistry(source: SourceContext, hooks: RegistryHooks): Registry {
   const { clock, settings, alert } = source
   const live = new Map<string, LiveChannel>()
@@ -123,6 +71,7 @@ export function createRegistry(source: SourceContext, hooks: RegistryHooks): Reg
   let rejected = 0
   let lifetimes = 0
 
+  const home = { leave, stateOf: ({ channel }: Subscriber) => getState(channel as Channel<unknown, unknown>) }
   const context: RegistryContext = {
     ...source,
     settings: hooks.settings,
@@ -210,7 +159,7 @@ export function createRegistry(source: SourceContext, hooks: RegistryHooks): Reg
     }
     // A target that cannot be resolved throws before anything is entered.
     targetsOf(definition, key)
-    const channel = createLiveChannel(key, definition, recall(key), context, (left) => {
+    const channel = new LiveChannel(key, definition, recall(key), context, (left) => {
       live.delete(key)
       keep(key, definition, left)
     })
@@ -240,52 +189,48 @@ export function createRegistry(source: SourceContext, hooks: RegistryHooks): Reg
     observer: Observer<S, E>,
     options: SubscribeOptions,
   ): Subscription<S> {
-    const { signal, label, exclusive = false, enabled = true, interval, delivery = 'each' } = options
+    const { signal, label, exclusive, enabled = true } = options
     const definition = definitionOf(channel)
     const { key } = channel
-    const id = `${++total}`
-    if (!enabled || signal?.aborted) {
-      total--
-      return new Handle(id, key, () => {}, getState, channel)
+    const subscriber = new Subscriber(
+      home,
+      total + 1,
+      key,
+      channel,
+      observer as Subscriber['observer'],
+      options,
+      clock.now(),
+    )
+    if (enabled && !signal?.aborted) {
+      const joined = enter(key, definition)
+      const [other] = joined.subscribers.all()
+      if (other && (exclusive || other.options.exclusive)) {
+        rejected++
+        const message = `${key} has a subscriber already, and one of the two is \`exclusive\`: "${label ?? subscriber.id}" is refused.`
+        alert({ code: 'rejected', message, channel: key, subscriber: label })
+        throw new MillraceError('rejected', message)
+      }
+      total++
+      active++
+      joined.add(subscriber)
+      signal?.addEventListener('abort', subscriber.unsubscribe)
+      hooks.onSubscribe(recordOf(subscriber))
     }
+    return subscriber as Subscription<unknown> as Subscription<S>
+  }
 
-    const joined = enter(key, definition)
-    const others = joined.subscribers.all()
-    if (others.length > 0 && (exclusive || others.some((other) => other.exclusive))) {
-      total--
-      rejected++
-      const message = `${key} has a subscriber already, and one of the two is \`exclusive\`: "${label ?? id}" is refused.`
-      alert({ code: 'rejected', message, channel: key, subscriber: label })
-      throw new MillraceError('rejected', message)
-    }
-    const since = clock.now()
-    const record: SubscriberRecord = { id, key, label, since }
-    const subscriber: Subscriber = {
-      id,
-      label,
-      since,
-      interval,
-      exclusive,
-      delivery,
-      observer: observer as Subscriber['observer'],
-      active: true,
-      buffer: undefined,
-      owedState: false,
-    }
-    const unsubscribe = () => {
-      if (!subscriber.active) return
-      active--
-      const lifetime = clock.now() - since
-      lifetimes += lifetime
-      signal?.removeEventListener('abort', unsubscribe)
-      joined.remove(subscriber)
-      hooks.onUnsubscribe({ ...record, lifetime })
-    }
-    active++
-    joined.add(subscriber)
-    signal?.addEventListener('abort', unsubscribe)
-    hooks.onSubscribe(record)
-    return new Handle(id, key, unsubscribe, getState, channel)
+  function leave(subscriber: Subscriber): void {
+    if (!subscriber.active) return
+    active--
+    const lifetime = clock.now() - subscriber.since
+    lifetimes += lifetime
+    subscriber.options.signal?.removeEventListener('abort', subscriber.unsubscribe)
+    live.get(subscriber.key)?.remove(subscriber)
+    hooks.onUnsubscribe({ ...recordOf(subscriber), lifetime })
+  }
+
+  function recordOf({ id, key, label, since }: Subscriber): SubscriberRecord {
+    return { id, key, label, since }
   }
 
   function getState<S, E>(channel: Channel<S, E>): ChannelState<S> {

@@ -24,28 +24,29 @@ export type SnapshotState =
   | { readonly name: 'failed'; readonly error: MillraceError }
 
 export interface SnapshotSink {
-  readonly whenHidden: 'keep' | 'pause'
+  readonly key: string
   /** It wanted answers before: asking is background work. */
   readonly again: boolean
-  readonly channel: string
+  snapshotWhenHidden(): 'keep' | 'pause'
   /** ms between polls; undefined: this channel does not poll now. */
   interval(): number | undefined
   /** How many would each have asked. */
   askers(): number
   /** Who wants it, for alerts. */
   label(): string
-  onState(state: SnapshotState): void
+  onSnapshot(state: SnapshotState): void
   /** A request is about to be sent; true if its answer must not be older than that. */
   onAsk(): boolean
   onAnswer(answer: JsonAnswer, endpoint: string): void
   /** There was no answer, or none to use; `final`: there will be none. Before the state says so. */
-  onError(error: MillraceError, final: boolean): void
+  onSnapshotError(error: MillraceError, final: boolean): void
 }
 
 export interface SnapshotSource {
   state(): SnapshotState
   endpoint(): string
-  attach(sink: SnapshotSink): () => void
+  attach(sink: SnapshotSink): void
+  detach(sink: SnapshotSink): void
   /** Looks again at who polls and how often; a failed source starts again. */
   reschedule(restart?: boolean): void
   /** Asks now, within the budget unless it is `foreground`; `fresh`: what is under way already is too old. Never rejects. */
@@ -86,14 +87,14 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
         claim()
       }
       settle('now')
-      return () => {
-        if (!sinks.delete(sink)) return
-        if (sinks.size > 0) return settle('now')
-        stopWatching?.()
-        withdrawClaim?.()
-        stop()
-        onEmpty()
-      }
+    },
+    detach(sink) {
+      sinks.delete(sink)
+      if (sinks.size > 0) return settle('now')
+      stopWatching?.()
+      withdrawClaim?.()
+      stop()
+      onEmpty()
     },
     reschedule(restart) {
       if (restart && state.name === 'failed') state = calm
@@ -114,7 +115,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
   }
 
   function reason(): PauseReason | undefined {
-    return conditions.reason([...sinks].some((sink) => sink.whenHidden === 'keep') ? 'keep' : 'pause')
+    return conditions.reason([...sinks].some((sink) => sink.snapshotWhenHidden() === 'keep') ? 'keep' : 'pause')
   }
 
   /** Polls if somebody wants it and it may. */
@@ -222,7 +223,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
           kind,
           dedupe: !fresh && !exact,
           label: someone?.label() ?? 'refresh',
-          ...(someone && { channel: someone.channel }),
+          ...(someone && { channel: someone.key }),
         },
       )
       if (signal.aborted) return undefined
@@ -237,7 +238,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       failures++
       // A page instead of JSON may be a proxy's, for now: worth another look, slowly.
       const final = !error.retryable && error.code !== 'invalid-body'
-      each((sink) => sink.onError(error, final))
+      each((sink) => sink.onSnapshotError(error, final))
       return final ? { name: 'failed', error } : { name: 'polling', failures, error, retryAt: undefined }
     }
   }
@@ -251,7 +252,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
 
   function set(next: SnapshotState): void {
     state = next
-    each((sink) => sink.onState(next))
+    each((sink) => sink.onSnapshot(next))
   }
 
   /** A sink that left meanwhile is told nothing more. */

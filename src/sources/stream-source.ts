@@ -18,18 +18,18 @@ export type StreamState = ReconnectionState | { readonly name: 'held-back'; read
 
 /** What a channel asks of its stream, and is told by it. */
 export interface StreamSink {
-  /** ms; undefined: 45 s, from the first comment on. */
-  readonly idleTimeout: number | false | undefined
-  readonly maxEventBytes: number
-  readonly whenHidden: 'keep' | 'pause'
-  /** Whether there is a snapshot to poll while the stream cannot be had. */
-  readonly hasFallback: boolean
+  readonly key: string
   /** It wanted the stream before: connecting is background work. */
   readonly again: boolean
-  readonly channel: string
+  /** ms; undefined: 45 s, from the first comment on. */
+  idleTimeout(): number | false | undefined
+  maxEventBytes(): number
+  streamWhenHidden(): 'keep' | 'pause'
+  /** Whether there is a snapshot to poll while the stream cannot be had. */
+  hasFallback(): boolean
   /** Who wants it, for alerts. */
   label(): string
-  onState(state: StreamState): void
+  onStream(state: StreamState): void
   onMessages(messages: readonly Message[]): void
   /** The server began anew: what it sent before no longer counts. */
   onRestart(): void
@@ -45,7 +45,8 @@ export interface StreamSource {
   endpoint(): string
   reconnects(): number
   duplicates(): number
-  attach(sink: StreamSink): () => void
+  attach(sink: StreamSink): void
+  detach(sink: StreamSink): void
   /** Connects now, whatever it was waiting for; a failed or complete stream starts again. */
   restart(): void
   /** What came after this id; undefined if it is not known. */
@@ -76,10 +77,10 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
   const stream = createEventStream({
     clock,
     backoff: settings.backoff,
-    maxEventBytes: () => Math.max(...[...sinks].map((sink) => sink.maxEventBytes)),
+    maxEventBytes: () => Math.max(...[...sinks].map((sink) => sink.maxEventBytes())),
     endpoint: () => endpoint,
     idleTimeout(open, commented) {
-      const given = [...sinks].map((sink) => sink.idleTimeout).filter((idle) => idle !== undefined)
+      const given = [...sinks].map((sink) => sink.idleTimeout()).filter((idle) => idle !== undefined)
       const armed = given.filter((idle) => idle !== false)
       if (armed.length > 0) return open && Math.min(...armed)
       return open && commented && given.length === 0 && DEFAULT_IDLE
@@ -105,7 +106,7 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
         kind: first ? 'foreground' : 'background',
         stream: true,
         label: someone?.label() ?? '',
-        channel: someone?.channel,
+        channel: someone?.key,
         priority: 'high',
         timeout: DEFAULT_TIMEOUT,
         attempt: failures,
@@ -114,7 +115,7 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
     },
     reclassify(error) {
       // A snapshot can be polled meanwhile: a proxy's page is no reason to give the stream up for good.
-      if (error.code !== 'content-type' || ![...sinks].some((sink) => sink.hasFallback)) return error
+      if (error.code !== 'content-type' || ![...sinks].some((sink) => sink.hasFallback())) return error
       const { message, status } = error
       return new MillraceError('content-type', message, {
         status,
@@ -152,11 +153,11 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
         counters.shared++
         settle('now')
       }
-      return () => {
-        if (!sinks.delete(sink)) return
-        if (sinks.size === 0) dispose()
-        else settle('now')
-      }
+    },
+    detach(sink) {
+      sinks.delete(sink)
+      if (sinks.size === 0) dispose()
+      else settle('now')
     },
     restart() {
       stream.send('due')
@@ -184,7 +185,7 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
   function settle(change: ConditionChange): void {
     cancelSpread?.()
     cancelSpread = undefined
-    const keep = [...sinks].some((sink) => sink.whenHidden === 'keep')
+    const keep = [...sinks].some((sink) => sink.streamWhenHidden() === 'keep')
     const reason = conditions.reason(keep ? 'keep' : 'pause') ?? (settings.streaming ? undefined : 'disabled')
     if (reason) {
       const wasHeldBack = heldBack
@@ -238,7 +239,7 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
 
   function tell(): void {
     const state = stateNow()
-    each((sink) => sink.onState(state))
+    each((sink) => sink.onStream(state))
   }
 
   /** A sink that left meanwhile is told nothing more. */
