@@ -42,6 +42,18 @@ export function decode(definition: ChannelDefinition, message: Message, received
   return id === undefined ? { type, data: value, receivedAt } : { type, data: value, id, receivedAt }
 }
 
+/** Whether every message is an event, the state is the latest, and nothing of the channel's own looks at it. */
+export function isPlain({ events, normalize, sequence, reduce, until }: ChannelDefinition): boolean {
+  return !(events || normalize || sequence || reduce || until)
+}
+
+/** What {@link decode} makes of a message of a plain channel. */
+export function decodePlain({ event, data, id }: Message, receivedAt: number): StreamEvent {
+  const type = event || 'message'
+  const value = parse(data)
+  return id === undefined ? { type, data: value, receivedAt } : { type, data: value, id, receivedAt }
+}
+
 function parse(data: string): unknown {
   try {
     return JSON.parse(data)

@@ -5,6 +5,7 @@
  */
 import type { Message } from '../stream/messages'
 
+/** A power of two, so that a message's slot is a mask away. */
 const MOST_MESSAGES = 1_024
 const MOST_CHARACTERS = 4 * 2 ** 20
 
@@ -19,16 +20,18 @@ export interface ReplayFilter {
 }
 
 export function createReplayFilter(account: (bytes: number) => void): ReplayFilter {
-  let recent: Message[] = []
+  /** A ring: the message number n is in slot n modulo its size. */
+  let ring: Message[] = []
   let oldest = 0
-  let bytes = 0
+  let next = 0
+  let characters = 0
   /** While a replay is expected: the known messages by id. */
   let known: Map<string, Message[]> | undefined
 
   return {
     clear: forget,
     expectReplay() {
-      if (recent.length === oldest) return
+      if (next === oldest) return
       known = new Map()
       for (const message of all()) {
         const same = known.get(message.lastEventId)
@@ -60,36 +63,33 @@ export function createReplayFilter(account: (bytes: number) => void): ReplayFilt
   }
 
   function all(): Message[] {
-    return recent.slice(oldest)
+    return Array.from({ length: next - oldest }, (_, n) => at(oldest + n))
+  }
+
+  function at(n: number): Message {
+    return ring[n & (MOST_MESSAGES - 1)] as Message
   }
 
   function forget(): void {
-    account(-bytes)
-    recent = []
-    oldest = 0
-    bytes = 0
+    account(-2 * characters)
+    ring = []
+    oldest = next = characters = 0
   }
 
   function remembered(messages: readonly Message[]): readonly Message[] {
-    const before = bytes
-    for (let i = Math.max(0, messages.length - MOST_MESSAGES); i < messages.length; i++)
-      remember(messages[i] as Message)
-    if (bytes !== before) account(bytes - before)
+    const before = characters
+    for (let i = Math.max(0, messages.length - MOST_MESSAGES); i < messages.length; i++) {
+      const message = messages[i] as Message
+      if (message.lastEventId === '') continue
+      characters += message.data.length
+      if (next - oldest === MOST_MESSAGES) characters -= at(oldest++).data.length
+      ring[next++ & (MOST_MESSAGES - 1)] = message
+      while (characters > MOST_CHARACTERS) {
+        characters -= at(oldest).data.length
+        ring[oldest++ & (MOST_MESSAGES - 1)] = undefined as never
+      }
+    }
+    if (characters !== before) account(2 * (characters - before))
     return messages
-  }
-
-  function remember(message: Message): void {
-    if (message.lastEventId === '') return
-    recent.push(message)
-    bytes += 2 * message.data.length
-    while (recent.length - oldest > MOST_MESSAGES || bytes > 2 * MOST_CHARACTERS) {
-      bytes -= 2 * (recent[oldest] as Message).data.length
-      recent[oldest++] = undefined as never
-    }
-    // Dropped from the front in one go: shifting at each message would cost more than all the rest.
-    if (oldest > MOST_MESSAGES) {
-      recent = all()
-      oldest = 0
-    }
   }
 }
