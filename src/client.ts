@@ -18,7 +18,11 @@ import { createRegistry } from './registry/registry'
 import type { Observer, SubscribeOptions, Subscription } from './registry/subscriber'
 import { createConditions } from './sources/conditions'
 import type { SourceContext } from './sources/source-context'
+import { createSources } from './sources/sources'
 import { createStreamSlots } from './sources/stream-slots'
+import { createTabControl } from './sources/tabs/control'
+import { browserTabs, type TabPlatform } from './sources/tabs/platform'
+import { createTabSlots } from './sources/tabs/tab-slots'
 import { channelStats, endpointStats, healthOf } from './stats'
 
 /** Changes run-time options of a client; registered, so that another copy of the bundle finds it. */
@@ -43,6 +47,11 @@ export interface ConfigurableClient extends Client {
  * ```
  */
 export function createClient(options: ClientOptions = {}): Client {
+  return composeClient(options, browserTabs())
+}
+
+/** The same with other tabs than the browser's, for tests. */
+export function composeClient(options: ClientOptions, tabs: TabPlatform | undefined): Client {
   let given = options
   const settings: ClientSettings = settingsOf(options)
   const lag = watchLag(
@@ -71,8 +80,18 @@ export function createClient(options: ClientOptions = {}): Client {
   const sender = createSender(gate, network)
   const requests: CoordinatedFetch = createCoordinatedFetch(network, gate, sender)
   const conditions = createConditions()
-  const source: SourceContext = { ...network, settings, gate, sender, requests, conditions, slots: createStreamSlots() }
-  const registry = createRegistry(source, {
+  const pageSlots = createStreamSlots()
+  const source: SourceContext = {
+    ...network,
+    settings,
+    gate,
+    sender,
+    requests,
+    conditions,
+    slots: tabs ? createTabSlots(tabs, pageSlots) : pageSlots,
+  }
+  const sources = createSources(source, tabs)
+  const registry = createRegistry(source, sources, {
     settings,
     onStatus(key, state) {
       if (settings.debug === 'verbose') console.debug(`[millrace] ${key}: ${state.status}`, state.error?.message ?? '')
@@ -83,6 +102,7 @@ export function createClient(options: ClientOptions = {}): Client {
       if (emitter.has('event')) emitter.emit('event', () => ({ key, event }))
     },
     onSubscribe(record) {
+      control?.open()
       stopCpu ??= watchCpu(() => lag.isLate() && underPressure('the CPU is under critical pressure', 1))
       emitter.emit('subscribe', () => record)
     },
@@ -94,6 +114,17 @@ export function createClient(options: ClientOptions = {}): Client {
       emitter.emit('unsubscribe', () => record)
     },
   })
+
+  const control =
+    tabs &&
+    createTabControl(tabs, {
+      identity: () => settings.identity,
+      onLeft() {
+        conditions.identify(false)
+        leaveIdentity()
+      },
+      onInvalidate: invalidateHere,
+    })
 
   const client: ConfigurableClient = {
     subscribe,
@@ -182,6 +213,11 @@ export function createClient(options: ClientOptions = {}): Client {
   }
 
   function invalidate(match: string | URL | readonly unknown[]): void {
+    control?.invalidate(match instanceof URL ? match.href : match)
+    invalidateHere(match)
+  }
+
+  function invalidateHere(match: string | URL | readonly unknown[]): void {
     const parts = Array.isArray(match) ? match.map((part) => hashKey([part])) : undefined
     const href = parts ? undefined : urlOf(match as string | URL)
     if (href !== undefined) requests.forget((url) => url === href)
@@ -204,8 +240,16 @@ export function createClient(options: ClientOptions = {}): Client {
 
   function setIdentity(identity: string | null): void {
     throwIfClosed()
-    if (identity === settings.identity) return
+    const before = settings.identity
+    conditions.identify(true)
+    if (identity === before) return
+    if (before !== null) control?.left(before)
     Object.assign(settings, { identity })
+    leaveIdentity()
+  }
+
+  /** Closes and clears all that was the identity's. */
+  function leaveIdentity(): void {
     requests.forget(() => true)
     gate.abortAll(
       new MillraceError('aborted', 'The identity has changed: what was asked for the one before is dropped.'),
@@ -240,6 +284,7 @@ export function createClient(options: ClientOptions = {}): Client {
     gate.shut(closed)
     requests.forget(() => true)
     stopCpu?.()
+    control?.close()
     clock.clear()
     emitter.clear()
   }
@@ -256,7 +301,7 @@ export function createClient(options: ClientOptions = {}): Client {
       endpoints: [...gate.endpoints()].map((endpoint) => endpointStats(gate, endpoint, now)),
       cache: requests.cache,
       timers: clock.timers(),
-      tabs: { shared: false, leading: 0, following: 0 },
+      tabs: sources.tabs,
       memory,
     }
   }

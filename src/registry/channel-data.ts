@@ -117,10 +117,10 @@ export class ChannelData {
   }
 
   /** The server began anew: what it sent before no longer counts. */
-  restart(): void {
+  restart(why: string): void {
     this.#sequencer = undefined
     this.#forgetAhead()
-    this.#owner.gap('the server began anew: an id that was known came with other data')
+    this.#owner.gap(why)
   }
 
   dispose(): void {

@@ -51,7 +51,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   #isPolling = false
   /** The stream was not open, so what was polled meanwhile is newer than what it will replay. */
   #wasPolled = false
-  #isOpen = false
+  #open: StreamState | undefined
   #hasOpened = false
   #snapshotFailed = false
   #snapshotError: MillraceError | undefined
@@ -130,7 +130,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   async #visit(): Promise<void> {
     const { snapshot } = this.#definition
     if (!snapshot) return
-    const source = this.#context.snapshotSource(snapshot, this.key)
+    const source = this.#context.sources.snapshot(snapshot, this.key, this.#definition.share)
     const sink: SnapshotSink = {
       key: this.key,
       again: true,
@@ -196,11 +196,11 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   }
 
   #join(again: boolean): void {
-    const { stream, snapshot } = this.#definition
-    const { key } = this
+    const { stream, snapshot, share } = this.#definition
+    const { sources } = this.#context
     this.again = again
-    if (snapshot) this.snapshot = this.#context.snapshotSource(snapshot, key)
-    if (stream && this.#mayStream()) this.stream = this.#context.streamSource(stream, key)
+    if (snapshot) this.snapshot = sources.snapshot(snapshot, this.key, share)
+    if (stream && this.#mayStream()) this.stream = sources.stream(stream, this.key, share)
     // The stream comes first: an event between the two would be lost the other way round.
     this.stream?.attach(this)
     this.snapshot?.attach(this)
@@ -211,7 +211,8 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   #leave(): void {
     const { stream, snapshot } = this
     this.stream = this.snapshot = this.#snapshotError = this.#bodyError = undefined
-    this.#isOpen = this.#hasOpened = this.#isPolling = this.#wasPolled = this.#snapshotFailed = false
+    this.#open = undefined
+    this.#hasOpened = this.#isPolling = this.#wasPolled = this.#snapshotFailed = false
     stream?.detach(this)
     snapshot?.detach(this)
   }
@@ -281,8 +282,34 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     this.data.accept(messages)
   }
 
-  onRestart(): void {
-    this.data.restart()
+  onRestart(why = 'the server began anew: an id that was known came with other data'): void {
+    this.data.restart(why)
+  }
+
+  wanted(): string | undefined {
+    return this.#isFresh() ? this.#nameOfState() : undefined
+  }
+
+  given(): readonly [name: string, value: unknown] | undefined {
+    const isShown = this.stream !== undefined && !this.#isFresh() && !this.data.isHolding
+    return isShown ? [this.#nameOfState(), this.data.value] : undefined
+  }
+
+  take(states: Readonly<Record<string, unknown>>): void {
+    const name = this.#nameOfState()
+    if (!this.#isFresh() || !Object.hasOwn(states, name)) return
+    this.data.applySnapshot(states[name], undefined, false)
+    this.#hasOpened = true
+  }
+
+  /** Tabs take each other's state only if the same version of the reducer has made it. */
+  #nameOfState(): string {
+    return JSON.stringify([this.key, this.#definition.version])
+  }
+
+  /** Nothing is known, or only from before. */
+  #isFresh(): boolean {
+    return this.data.updatedAt === undefined || this.data.isKept
   }
 
   onStream(next: StreamState): void {
@@ -295,8 +322,9 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
       // What has ended before anybody came is still to be shown.
       void snapshot.pull('foreground', true).then(() => snapshot === this.snapshot && this.#end(last))
     }
-    const opened = next.name === 'open' && !this.#isOpen
-    this.#isOpen = next.name === 'open'
+    // In another tab, or after a take-over, one open connection may follow upon another.
+    const opened = next.name === 'open' && next !== this.#open
+    this.#open = next.name === 'open' ? next : undefined
     const polls = this.hasFallback() && isGivenUp(next)
     if (polls !== this.#isPolling) {
       this.#isPolling = polls
@@ -330,8 +358,8 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   }
 
   onAsk(): boolean {
-    if (this.#isOpen) this.data.expectSnapshot(false)
-    return this.#isOpen
+    if (this.#open) this.data.expectSnapshot(false)
+    return this.#open !== undefined
   }
 
   /** A stream goes on without its snapshot, if there is something to fold onto; the snapshot is asked for again, slowly. */
@@ -361,7 +389,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
       else this.#changed()
       return
     }
-    const resumes = stream !== undefined && (this.#isOpen ? stream.resumed() : stream.lastEventId() !== '')
+    const resumes = stream !== undefined && (this.#open ? stream.resumed() : stream.lastEventId() !== '')
     data.applySnapshot(body.value, stream && body.position, resumes)
     this.#snapshotFailed = false
     this.#bodyError = undefined
@@ -441,8 +469,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     const hasData = data.updatedAt !== undefined && !data.isKept
     if (!stream) return snapshot ? fromSnapshot(snapshot.state(), hasData, this.#bodyError) : idle
     if (this.#isPolling && snapshot) return fromFallback(stream.state(), snapshot.state(), hasData)
-    if (this.#isOpen && data.isHolding && snapshot && this.#snapshotError)
-      return fromSnapshot(snapshot.state(), hasData)
+    if (this.#open && data.isHolding && snapshot && this.#snapshotError) return fromSnapshot(snapshot.state(), hasData)
     const shown = fromStream(stream.state(), !data.isHolding || hasData)
     return shown.status === 'live' ? { ...shown, error: this.#snapshotError ?? this.#bodyError } : shown
   }
@@ -459,7 +486,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
       updatedAt,
       attempt,
       retryAt,
-      role: this.#isJoined() ? ('solo' as const) : undefined,
+      role: (this.stream ?? this.snapshot)?.role(),
       pausedBy,
       isStale: updatedAt !== undefined && (isKept || !current),
     })

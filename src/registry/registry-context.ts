@@ -1,7 +1,5 @@
-import type { SnapshotSource } from '../sources/snapshot-source'
 import type { SourceContext, SourceSettings } from '../sources/source-context'
-import type { StreamSource } from '../sources/stream-source'
-import type { Target } from '../sources/target'
+import type { Sources } from '../sources/sources'
 import type { ChannelState } from './channel-state'
 import type { StreamEvent } from './define-channel'
 
@@ -22,9 +20,7 @@ export interface RegistrySettings extends SourceSettings {
 /** What every channel is given. */
 export interface RegistryContext extends SourceContext {
   readonly settings: RegistrySettings
-  /** The one source of this target, made if need be. */
-  streamSource(target: Target, channelKey: string): StreamSource
-  snapshotSource(target: Target, channelKey: string): SnapshotSource
+  readonly sources: Sources
   onStatus(key: string, state: ChannelState<unknown>): void
   onEvent(key: string, event: StreamEvent): void
 }

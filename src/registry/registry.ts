@@ -1,10 +1,8 @@
 /** Who wants what: one live channel per key, one source per request, and the last states of channels that nobody wants. */
 import { configError, MillraceError } from '../primitives/errors'
-import { enterPage } from '../sources/page-sources'
-import { createSnapshotSource, type SnapshotSource } from '../sources/snapshot-source'
 import type { SourceContext } from '../sources/source-context'
-import { createStreamSource, type StreamSource } from '../sources/stream-source'
-import { type Target, targetIdentity } from '../sources/target'
+import type { Sources } from '../sources/sources'
+import { targetIdentity } from '../sources/target'
 import { type ChannelState, idle } from './channel-state'
 import { type Channel, type ChannelDefinition, definitionOf } from './define-channel'
 import { type Kept, LiveChannel } from './live-channel'
@@ -58,12 +56,10 @@ export interface Registry {
 const MOST_KEPT = 500
 const DEFAULT_KEEP = 300_000
 
-export function createRegistry(source: SourceContext, hooks: RegistryHooks): Registry {
+export function createRegistry(source: SourceContext, sources: Sources, hooks: RegistryHooks): Registry {
   const { clock, settings, alert } = source
   const live = new Map<string, LiveChannel>()
   const kept = new Map<string, Kept & { readonly until: number; readonly definition: ChannelDefinition }>()
-  const streams = new Map<string, StreamSource>()
-  const snapshots = new Map<string, SnapshotSource>()
   /** The state of a channel that nobody wants, by its description: the same reference every time. */
   const idleStates = new WeakMap<object, ChannelState<unknown>>()
   let active = 0
@@ -74,11 +70,10 @@ export function createRegistry(source: SourceContext, hooks: RegistryHooks): Reg
   const home = { leave, stateOf: ({ channel }: Subscriber) => getState(channel as Channel<unknown, unknown>) }
   const context: RegistryContext = {
     ...source,
+    sources,
     settings: hooks.settings,
     onStatus: hooks.onStatus,
     onEvent: hooks.onEvent,
-    streamSource: (target, key) => shared(streams, target, key, createPageStream),
-    snapshotSource: (target, key) => shared(snapshots, target, key, createSnapshotSource),
   }
 
   return {
@@ -94,6 +89,7 @@ export function createRegistry(source: SourceContext, hooks: RegistryHooks): Reg
       for (const channel of [...live.values()]) channel.reset()
     },
     reconsider() {
+      sources.reconsider()
       for (const channel of live.values()) channel.reconsider()
     },
     quiet() {
@@ -110,43 +106,6 @@ export function createRegistry(source: SourceContext, hooks: RegistryHooks): Reg
     get totals() {
       return { active, total, rejected, averageLifetime: total > active ? lifetimes / (total - active) : 0 }
     },
-  }
-
-  function createPageStream(
-    target: Target,
-    source: SourceContext,
-    onEmpty: () => void,
-    identity: string,
-  ): StreamSource {
-    const entry = enterPage(JSON.stringify([settings.identity, identity]))
-    const stream = createStreamSource(target, source, () => {
-      entry.leave()
-      onEmpty()
-    })
-    if (entry.isDuplicate) {
-      const endpoint = stream.endpoint()
-      const message = `${endpoint} is open in another client of this page too: share one with \`getClient()\`, or pass one client around.`
-      alert({ code: 'duplicate-client', message, endpoint })
-    }
-    return stream
-  }
-
-  function shared<T>(
-    sources: Map<string, T>,
-    target: Target,
-    key: string,
-    create: (target: Target, context: SourceContext, onEmpty: () => void, identity: string) => T,
-  ): T {
-    const identity = targetIdentity(target, key, settings.baseUrl)
-    let found = sources.get(identity)
-    if (!found) {
-      const onEmpty = () => {
-        if (sources.get(identity) === found) sources.delete(identity)
-      }
-      found = create(target, source, onEmpty, identity)
-      sources.set(identity, found)
-    }
-    return found
   }
 
   function enter(key: string, definition: ChannelDefinition): LiveChannel {

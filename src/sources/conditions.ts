@@ -14,6 +14,8 @@ export interface Conditions {
   refresh(): void
   disable(): void
   enable(): void
+  /** Whether it is known who is signed in; it is not once another tab has signed out. */
+  identify(isKnown: boolean): void
   readonly enabled: boolean
   /** Frozen, or in the back/forward cache: fetch callbacks do not run. */
   readonly isFrozen: boolean
@@ -25,6 +27,7 @@ export function createConditions(): Conditions {
   const listeners = new Set<(change: ConditionChange) => void>()
   let stopPage: (() => void) | undefined
   let disabled = false
+  let isIdentified = true
   let frozen = false
 
   function tell(change: ConditionChange): void {
@@ -41,6 +44,7 @@ export function createConditions(): Conditions {
   return {
     reason(whenHidden) {
       if (disabled) return 'disabled'
+      if (!isIdentified) return 'identity'
       if (isOffline()) return 'offline'
       return frozen || (whenHidden === 'pause' && isHidden()) ? 'hidden' : undefined
     },
@@ -52,6 +56,11 @@ export function createConditions(): Conditions {
     enable() {
       disabled = false
       tell('spread')
+    },
+    identify(isKnown) {
+      if (isIdentified === isKnown) return
+      isIdentified = isKnown
+      tell('now')
     },
     get enabled() {
       return !disabled

@@ -44,6 +44,7 @@ export interface SnapshotSink {
 
 export interface SnapshotSource {
   state(): SnapshotState
+  role(): 'leader' | 'follower' | 'solo' | undefined
   endpoint(): string
   attach(sink: SnapshotSink): void
   detach(sink: SnapshotSink): void
@@ -51,6 +52,8 @@ export interface SnapshotSource {
   reschedule(restart?: boolean): void
   /** Asks now, within the budget unless it is `foreground`; `fresh`: what is under way already is too old. Never rejects. */
   pull(kind: 'foreground' | 'background', fresh: boolean): Promise<void>
+  /** From now on this page serves itself. */
+  separate?(): void
 }
 
 const calm: SnapshotState = { name: 'idle', failures: 0, retryAt: undefined, error: undefined }
@@ -78,6 +81,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
 
   return {
     state: () => state,
+    role: () => 'solo',
     endpoint: () => endpoint,
     attach(sink) {
       sinks.add(sink)
@@ -120,6 +124,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
 
   /** Polls if somebody wants it and it may. */
   function settle(change: ConditionChange): void {
+    if (sinks.size === 0) return
     const held = reason()
     if (held) {
       // A hidden page may finish what it asks for; a frozen one would wait for ever.

@@ -13,6 +13,7 @@ export interface SourceSettings extends NetworkSettings {
   readonly shortestInterval: number
   /** Whether streams may be opened: the flag, and the rollout. */
   readonly streaming: boolean
+  readonly flags: NetworkSettings['flags'] & { readonly tabs: boolean }
 }
 
 /** What every source is given. */

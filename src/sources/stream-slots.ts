@@ -3,15 +3,18 @@
  * Whoever gets no slot waits in line for one.
  */
 export interface StreamSlots {
-  /** Calls `onSlot` when there is a slot, perhaps at once. Returns how to give it back, or to leave the line. */
-  enter(origin: string, limit: () => number, onSlot: () => void): () => void
+  /**
+   * Calls `onSlot` when there is a slot, perhaps at once; `onWait` if there is none yet. Returns how to give it back, or
+   * to leave the line.
+   */
+  enter(origin: string, limit: () => number, onSlot: () => void, onWait: () => void): () => void
 }
 
 export function createStreamSlots(): StreamSlots {
   const origins = new Map<string, { taken: number; line: (() => void)[] }>()
 
   return {
-    enter(origin, limit, onSlot) {
+    enter(origin, limit, onSlot, onWait) {
       const slots = origins.get(origin) ?? { taken: 0, line: [] }
       origins.set(origin, slots)
       let state: 'waiting' | 'held' | 'gone' = 'waiting'
@@ -20,8 +23,11 @@ export function createStreamSlots(): StreamSlots {
         slots.taken++
         onSlot()
       }
-      if (slots.taken < limit() || slots.taken < multiplexedLimit(origin)) take()
-      else slots.line.push(take)
+      if (slots.taken < limit() || (slots.taken < MULTIPLEXED && isMultiplexed(origin))) take()
+      else {
+        slots.line.push(take)
+        onWait()
+      }
       return () => {
         if (state === 'held') {
           slots.taken--
@@ -37,12 +43,11 @@ export function createStreamSlots(): StreamSlots {
 /** HTTP/2 and 3 carry a hundred streams on one connection; half of them are left to everybody else. */
 const MULTIPLEXED = 50
 
-/** What the browser has seen of this origin so far: nothing, or how many streams HTTP/2 or 3 would bear. */
-function multiplexedLimit(origin: string): number {
-  if (typeof document === 'undefined') return 0
+/** Whether the browser has spoken HTTP/2 or 3 with this origin so far. */
+export function isMultiplexed(origin: string): boolean {
+  if (typeof document === 'undefined') return false
   const seen = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
-  const multiplexed = (seen as PerformanceResourceTiming[]).some(
+  return (seen as PerformanceResourceTiming[]).some(
     ({ name, nextHopProtocol }) => /^h[23]/.test(nextHopProtocol) && name.startsWith(`${origin}/`),
   )
-  return multiplexed ? MULTIPLEXED : 0
 }

@@ -10,7 +10,7 @@ import type { Message } from '../stream/messages'
 import type { ReconnectionState } from '../stream/reconnection'
 import { streamHeaders } from '../stream/stream-http'
 import type { ConditionChange, PauseReason } from './conditions'
-import { createReplayFilter } from './replay-filter'
+import { createReplayFilter, type ReplayFilter } from './replay-filter'
 import type { SourceContext } from './source-context'
 import { bodyOf, headersOf, type ResolvedTarget, resolveTarget, type Target } from './target'
 
@@ -31,8 +31,21 @@ export interface StreamSink {
   label(): string
   onStream(state: StreamState): void
   onMessages(messages: readonly Message[]): void
-  /** The server began anew: what it sent before no longer counts. */
-  onRestart(): void
+  /** What came before no longer counts: the server began anew, or for the reason given. */
+  onRestart(why?: string): void
+  /** The name of the state that it takes from another tab; undefined if it has one. */
+  wanted(): string | undefined
+  /** The state that it gives to another tab, by name. */
+  given(): readonly [name: string, value: unknown] | undefined
+  take(states: Readonly<Record<string, unknown>>): void
+}
+
+/** What a stream takes over from the tab that had it before. */
+export interface StreamHistory {
+  readonly filter: ReplayFilter
+  readonly lastEventId: string
+  /** Shown until the first attempt has an outcome, so that a take-over does not flicker. */
+  readonly shown: StreamState
 }
 
 export interface StreamSource {
@@ -40,7 +53,7 @@ export interface StreamSource {
   lastEventId(): string
   /** Whether the connection that is open resumed from an id. */
   resumed(): boolean
-  readonly role: 'solo'
+  role(): 'leader' | 'follower' | 'solo' | undefined
   /** Without a query. */
   endpoint(): string
   reconnects(): number
@@ -51,16 +64,24 @@ export interface StreamSource {
   restart(): void
   /** What came after this id; undefined if it is not known. */
   since(id: string): readonly Message[] | undefined
+  /** From now on this page serves itself. */
+  separate?(): void
 }
 
 const DEFAULT_IDLE = 45_000
 /** Clients that were all stopped at the same moment come back within this many ms, not at once. */
 const SPREAD = 1_000
 
-export function createStreamSource(target: Target, context: SourceContext, onEmpty: () => void): StreamSource {
+export function createStreamSource(
+  target: Target,
+  context: SourceContext,
+  onEmpty: () => void,
+  history?: StreamHistory,
+): StreamSource {
   const { clock, settings, conditions, counters, gate, sender, slots, alert } = context
   const sinks = new Set<StreamSink>()
-  const filter = createReplayFilter(context.account)
+  const filter = history?.filter ?? createReplayFilter(context.account)
+  let shown = history?.shown.name === 'open' ? history.shown : undefined
   /** A target function tells its URL only when it is asked, at the attempt: such a stream takes no slot. */
   const fixed = typeof target === 'function' ? undefined : (resolveTarget(target, settings.baseUrl) as ResolvedTarget)
   let endpoint = fixed ? endpointOf(fixed.method, fixed.url) : 'a stream whose URL is not known yet'
@@ -77,6 +98,7 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
   const stream = createEventStream({
     clock,
     backoff: settings.backoff,
+    lastEventId: history?.lastEventId,
     maxEventBytes: () => Math.max(...[...sinks].map((sink) => sink.maxEventBytes())),
     endpoint: () => endpoint,
     idleTimeout(open, commented) {
@@ -141,7 +163,7 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
     state: stateNow,
     lastEventId: () => stream.lastEventId(),
     resumed: () => resumed,
-    role: 'solo',
+    role: () => 'solo',
     endpoint: () => endpoint,
     reconnects: () => reconnects,
     duplicates: () => duplicates,
@@ -177,7 +199,7 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
     cancelSpread?.()
     freeSlot()
     stream.send('stop')
-    filter.clear()
+    if (!history) filter.clear()
     onEmpty()
   }
 
@@ -185,6 +207,7 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
   function settle(change: ConditionChange): void {
     cancelSpread?.()
     cancelSpread = undefined
+    if (sinks.size === 0) return
     const keep = [...sinks].some((sink) => sink.streamWhenHidden() === 'keep')
     const reason = conditions.reason(keep ? 'keep' : 'pause') ?? (settings.streaming ? undefined : 'disabled')
     if (reason) {
@@ -205,16 +228,10 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
   function begin(): void {
     if (!fixed) return go()
     if (leaveSlot) return
-    let granted = false
-    leaveSlot = slots.enter(
-      fixed.url.origin,
-      () => settings.limits.streams,
-      () => {
-        granted = true
-        go()
-      },
-    )
-    if (granted) return
+    leaveSlot = slots.enter(fixed.url.origin, () => settings.limits.streams, go, waitForSlot)
+  }
+
+  function waitForSlot(): void {
     heldBack = 'stream-limit'
     const limit = settings.limits.streams
     const message = `${endpoint} waits: ${limit} streams to this origin are open, and browsers allow six connections. Channels with a snapshot poll meanwhile. Put several channels on one stream, serve over HTTP/2, or raise \`limits.streams\`.`
@@ -234,7 +251,9 @@ export function createStreamSource(target: Target, context: SourceContext, onEmp
   }
 
   function stateNow(): StreamState {
-    return heldBack ? { name: 'held-back', by: heldBack } : stream.state()
+    const state = stream.state()
+    if (state.name !== 'idle' && (state.name !== 'connecting' || state.failures > 0)) shown = undefined
+    return heldBack ? { name: 'held-back', by: heldBack } : (shown ?? state)
   }
 
   function tell(): void {

@@ -1,0 +1,127 @@
+/** Which source a target is: made once for all channels that want it, and for all tabs where they may share it. */
+
+import { enterPage } from './page-sources'
+import { createSnapshotSource, type SnapshotSource } from './snapshot-source'
+import type { SourceContext } from './source-context'
+import { createStreamSource, type StreamSource } from './stream-source'
+import type { TabPlatform } from './tabs/platform'
+import { createSharedSnapshot } from './tabs/shared-snapshot'
+import { createSharedStream } from './tabs/shared-stream'
+import { type Target, targetIdentity } from './target'
+
+export type Share = 'tabs' | 'page'
+
+export interface Sources {
+  /** The one source of this target, made if need be. */
+  stream(target: Target, channelKey: string, share: Share | undefined): StreamSource
+  snapshot(target: Target, channelKey: string, share: Share | undefined): SnapshotSource
+  /** Settings have changed. */
+  reconsider(): void
+  readonly tabs: { readonly shared: boolean; readonly leading: number; readonly following: number }
+}
+
+export function createSources(context: SourceContext, tabs: TabPlatform | undefined): Sources {
+  const { settings, alert } = context
+  const streams = new Map<string, StreamSource>()
+  const snapshots = new Map<string, SnapshotSource>()
+  let hasTold = false
+
+  return {
+    stream: (target, key, share) =>
+      find(streams, target, key, share, createPageStream, (onEmpty, identity, tabs) =>
+        createSharedStream(target, context, onEmpty, identity, tabs),
+      ),
+    snapshot: (target, key, share) =>
+      find(
+        snapshots,
+        target,
+        key,
+        share,
+        (onEmpty) => createSnapshotSource(target, context, onEmpty),
+        (onEmpty, identity, tabs) => createSharedSnapshot(target, context, onEmpty, identity, tabs),
+      ),
+    reconsider() {
+      if (!settings.flags.tabs) for (const source of [...all()]) source.separate?.()
+    },
+    get tabs() {
+      const roles = [...all()].map((source) => source.role())
+      return {
+        shared: tabs !== undefined && settings.flags.tabs,
+        leading: roles.filter((role) => role === 'leader').length,
+        following: roles.filter((role) => role === 'follower').length,
+      }
+    },
+  }
+
+  function* all(): Iterable<StreamSource | SnapshotSource> {
+    yield* streams.values()
+    yield* snapshots.values()
+  }
+
+  function find<T extends StreamSource | SnapshotSource>(
+    sources: Map<string, T>,
+    target: Target,
+    key: string,
+    share: Share | undefined,
+    createOwn: (onEmpty: () => void, identity: string, target: Target) => T,
+    createShared: (onEmpty: () => void, identity: string, tabs: TabPlatform) => T,
+  ): T {
+    const identity = targetIdentity(target, key, settings.baseUrl)
+    const known = sources.get(identity)
+    if (known) {
+      if (share === 'page') known.separate?.()
+      return known
+    }
+    const onEmpty = () => {
+      if (sources.get(identity) === made) sources.delete(identity)
+    }
+    const whole = JSON.stringify([settings.identity, identity])
+    const made =
+      tabs && share !== 'page' && mayShare(target)
+        ? createShared(onEmpty, whole, tabs)
+        : createOwn(onEmpty, whole, target)
+    sources.set(identity, made)
+    return made
+  }
+
+  /** Another tab may be somebody else: credentials of our own are shared only among those who say who they are. */
+  function mayShare(target: Target): boolean {
+    if (!settings.flags.tabs) return false
+    if (settings.identity !== null || !(hasSecrets(settings.headers) || hasOwnSecrets(target))) return true
+    if (!hasTold)
+      alert({
+        code: 'tab-protocol',
+        message:
+          'Tabs do not share what is asked with credentials of its own, since another tab may be somebody else. Say who it is with `identity`, or choose `share: "page"`.',
+      })
+    hasTold = true
+    return false
+  }
+
+  function createPageStream(onEmpty: () => void, identity: string, target: Target): StreamSource {
+    const entry = enterPage(identity)
+    const stream = createStreamSource(target, context, () => {
+      entry.leave()
+      onEmpty()
+    })
+    if (entry.isDuplicate) {
+      const endpoint = stream.endpoint()
+      const message = `${endpoint} is open in another client of this page too: share one with \`getClient()\`, or pass one client around.`
+      alert({ code: 'duplicate-client', message, endpoint })
+    }
+    return stream
+  }
+}
+
+const SECRET = /auth|cookie|token|secret|session|key|credential/i
+
+function hasSecrets(headers: HeadersInit | ((...args: never[]) => unknown) | undefined): boolean {
+  if (typeof headers === 'function') return true
+  return headers !== undefined && [...new Headers(headers).keys()].some((name) => SECRET.test(name))
+}
+
+/** What a function will answer cannot be known. */
+function hasOwnSecrets(target: Target): boolean {
+  if (typeof target === 'function') return true
+  return typeof target === 'object' && !(target instanceof URL) && hasSecrets(target.headers)
+}

@@ -1,0 +1,265 @@
+/**
+ * One source's tie to the other tabs: runs the election, names the leader, and notices one that has died in its sleep.
+ * What is said about the source itself is its own business: the link carries it.
+ */
+import type { AlertCode } from '../../primitives/alerts'
+import type { Timers } from '../../primitives/clock'
+import { type ElectionEvent, type ElectionState, elect } from './election'
+import type { TabChannel, TabPlatform } from './platform'
+
+/** What every message says; the rest depends on its type. */
+export interface TabMessage {
+  readonly type: string
+  /** The tab that it comes from. */
+  readonly from: string
+  /** For one tab alone. */
+  readonly to?: string
+  /** The leader's epoch, if the leader speaks. */
+  readonly e?: number
+  readonly [field: string]: unknown
+}
+
+export interface LinkHooks {
+  /** From now on this tab runs the source. */
+  start(): void
+  stop(): void
+  /** What a tab says of itself to whoever leads. */
+  greeting(): object
+  /** The leader's answer to that. */
+  welcome(greeting: TabMessage): object
+  /** Another leader than before: what it relays is a count of its own. */
+  onLeader(epoch: number): void
+  /** Anything else, from the leader of the highest epoch, or to the leader. */
+  onMessage(message: TabMessage): void
+  /** The role may be another. */
+  onRole(): void
+}
+
+export interface Link {
+  readonly id: string
+  state(): ElectionState
+  /** `alone`: this page serves itself. */
+  join(alone: boolean): void
+  /** Leaves: the lock is free and the channel closed before it returns. */
+  park(): void
+  /** From now on this page serves itself; what runs goes on. */
+  separate(): void
+  post(type: string, fields?: object): void
+  /** Tells the leader who is here, and asks where it stands; once however often it is called in one go. */
+  greet(): void
+}
+
+/** ms without a word from the leader before it is asked whether it lives. */
+const SILENCE = 15_000
+/** ms that it has to answer, twice. */
+const ANSWER = 2_000
+/** ms: a hidden tab's timers run once a minute; one whose timers are older than this is frozen. */
+const FROZEN = 90_000
+/** ms between the timers that show that this tab is not. */
+const PULSE = 30_000
+/** ms: an epoch further in the future is nobody's clock. */
+const SKEW = 60_000
+
+export function createLink(
+  { locks, open }: TabPlatform,
+  name: string,
+  clock: Timers,
+  alert: (told: { code: AlertCode; message: string }) => void,
+  hooks: LinkHooks,
+): Link {
+  const id = clock.random().toString(36).slice(2)
+  let state: ElectionState = 'parked'
+  let channel: TabChannel | undefined
+  /** Ends the request for the lock, or frees it. */
+  let dropLock = () => {}
+  /** The highest that was heard of, or this tab's own. */
+  let epoch = 0
+  let heardAt = 0
+  let unanswered = 0
+  let pulseAt = 0
+  let stopTimer = () => {}
+  let isGreeting = false
+
+  const effects = {
+    open: openChannel,
+    shut: shutChannel,
+    request: () => request({}),
+    steal,
+    drop() {
+      dropLock()
+      dropLock = () => {}
+    },
+    start: hooks.start,
+    stop: hooks.stop,
+    announce() {
+      epoch = Math.max(epoch + 1, clock.now())
+      post('leader')
+      pulse()
+    },
+    greet() {
+      heardAt = clock.now()
+      watch(SILENCE)
+      greet()
+    },
+  }
+
+  return {
+    id,
+    state: () => state,
+    join: (alone) => send(alone ? 'alone' : 'join'),
+    park: () => send('park'),
+    separate: () => send('separate'),
+    post,
+    greet,
+  }
+
+  function send(event: ElectionEvent): void {
+    const before = state
+    const next = elect(state, event)
+    if (next.effects.length === 0) return
+    stopTimer()
+    state = next.state
+    for (const effect of next.effects) effects[effect]()
+    if (state !== before) hooks.onRole()
+  }
+
+  // The lock.
+
+  function request(options: { steal?: boolean }): void {
+    const waiting = new AbortController()
+    const { signal } = waiting
+    let free = () => {}
+    dropLock = () => {
+      waiting.abort()
+      free()
+    }
+    const onLock = () => {
+      if (signal.aborted) return undefined
+      const held = new Promise<void>((resolve) => {
+        free = resolve
+      })
+      send('granted')
+      return held
+    }
+    // A stolen lock cannot be waited for, nor a wait for it be ended.
+    const asked = options.steal ? options : { signal }
+    attempt(() => locks.request(name, asked, onLock)).catch(() => {
+      if (!signal.aborted) send(state === 'leading' ? 'lost' : 'refused')
+    })
+  }
+
+  /** Of all the tabs that have noticed, one takes the lock; the others wait for it again. */
+  function steal(): void {
+    const before = dropLock
+    attempt(() =>
+      locks.request(`${name} steal`, { ifAvailable: true }, async (guard) => {
+        if (state !== 'standby' || dropLock !== before) return
+        request(guard ? { steal: true } : {})
+        heardAt = clock.now()
+        watch(SILENCE)
+      }),
+    ).catch(() => send('refused'))
+  }
+
+  async function attempt(run: () => Promise<unknown>): Promise<unknown> {
+    return run()
+  }
+
+  // The channel.
+
+  function openChannel(): void {
+    channel = open(name)
+    channel.onmessage = ({ data }) => {
+      if (isMessage(data)) receive(data)
+      else
+        alert({
+          code: 'tab-protocol',
+          message: 'A message between tabs could not be read: another script of this origin sends on our channels.',
+        })
+    }
+  }
+
+  function shutChannel(): void {
+    post('bye')
+    channel?.close()
+    channel = undefined
+  }
+
+  function post(type: string, fields: object = {}): void {
+    try {
+      channel?.postMessage({ ...fields, type, from: id, ...(state === 'leading' && { e: epoch }) })
+    } catch (error) {
+      alert({ code: 'tab-protocol', message: `What other tabs should know cannot be sent to them: ${error}` })
+    }
+  }
+
+  function greet(): void {
+    if (isGreeting) return
+    isGreeting = true
+    queueMicrotask(() => {
+      isGreeting = false
+      if (state === 'standby') post('hello', hooks.greeting())
+    })
+  }
+
+  function receive(message: TabMessage): void {
+    const { type, from, to, e } = message
+    if (from === id || (to !== undefined && to !== id)) return
+    if (e !== undefined) {
+      if (e < epoch || e > clock.now() + SKEW) return
+      if (state === 'leading') {
+        // Two leaders for a moment: the later one stays, and of two at once the one with the larger id.
+        if (e === epoch && from < id) return post('leader')
+        epoch = e
+        return send('lost')
+      }
+      heardAt = clock.now()
+      unanswered = 0
+      if (e > epoch) {
+        epoch = e
+        hooks.onLeader(e)
+      }
+    } else if (state !== 'leading') return
+    if (type === 'hello') post('welcome', { to: from, ...hooks.welcome(message) })
+    else if (type === 'ping') post('pong', { to: from, age: clock.now() - pulseAt })
+    else if (type === 'pong') {
+      if ((message.age as number) > FROZEN) send('suspect')
+    } else hooks.onMessage(message)
+  }
+
+  // Signs of life.
+
+  /** A leader's timers run: a frozen page answers, but its timers stand still. */
+  function pulse(): void {
+    pulseAt = clock.now()
+    stopTimer = clock.after(PULSE, pulse, `pulse of ${name}`)
+  }
+
+  function watch(ms: number): void {
+    stopTimer()
+    stopTimer = clock.after(ms, look, `watch over ${name}`)
+  }
+
+  function look(): void {
+    const left = heardAt + SILENCE - clock.now()
+    if (left > 0) return watch(left)
+    if (unanswered++ < 2) {
+      post('ping')
+      watch(ANSWER)
+    } else {
+      unanswered = 0
+      send('suspect')
+    }
+  }
+}
+
+function isMessage(data: unknown): data is TabMessage {
+  if (typeof data !== 'object' || data === null) return false
+  const { type, from, to, e } = data as TabMessage
+  return (
+    typeof type === 'string' &&
+    typeof from === 'string' &&
+    (to === undefined || typeof to === 'string') &&
+    (e === undefined || Number.isSafeInteger(e))
+  )
+}

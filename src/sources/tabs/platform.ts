@@ -1,0 +1,54 @@
+/** What tabs need of the platform: locks that elect, channels that relay. Narrow, so that a test can model both. */
+
+/** The part of `navigator.locks` that is used. */
+export interface TabLocks {
+  request(
+    name: string,
+    options: { signal?: AbortSignal; steal?: boolean; ifAvailable?: boolean },
+    callback: (lock: unknown) => unknown,
+  ): Promise<unknown>
+}
+
+/** The part of a `BroadcastChannel` that is used. */
+export interface TabChannel {
+  onmessage: ((event: { readonly data: unknown }) => unknown) | null
+  postMessage(message: unknown): void
+  close(): void
+}
+
+export interface TabPlatform {
+  readonly locks: TabLocks
+  open(name: string): TabChannel
+}
+
+/**
+ * The browser's, in pages and workers. Undefined without Web Locks (an insecure context, an old browser) or
+ * BroadcastChannel, and in Node, where an open channel would keep the process alive: each page serves itself there.
+ */
+export function browserTabs(): TabPlatform | undefined {
+  const isBrowser = typeof document !== 'undefined' || 'WorkerGlobalScope' in globalThis
+  const locks = isBrowser && typeof BroadcastChannel === 'function' ? globalThis.navigator?.locks : undefined
+  return (
+    locks && {
+      locks: locks as unknown as TabLocks,
+      open: (name) => new BroadcastChannel(name) as unknown as TabChannel,
+    }
+  )
+}
+
+/** Locks and channels of another major version of the protocol have other names: they neither talk nor break. */
+const PROTOCOL = 1
+
+/**
+ * The name of a lock or channel. Names can be seen by every script of the origin, so what tells of a URL or a person is
+ * hashed: FNV-1a, twice with different seeds, since `crypto.subtle` is missing in insecure contexts.
+ */
+export function tabName(kind: string, secret: string): string {
+  return `millrace${PROTOCOL} ${kind} ${fnv(secret, 0x811c9dc5)}${fnv(secret, 0x1b873593)}`
+}
+
+function fnv(text: string, seed: number): string {
+  let hash = seed
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
+  return (hash >>> 0).toString(36)
+}

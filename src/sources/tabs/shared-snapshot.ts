@@ -1,0 +1,311 @@
+/**
+ * A snapshot that all tabs share: one of them asks, and polls at the shortest interval that any of them wants; the others
+ * are told the answers. A hidden tab's timers are slow, so the asking is left to one that is seen, if there is one.
+ */
+import type { JsonAnswer } from '../../network/coordinated-fetch'
+import { isHidden } from '../../primitives/page-signals'
+import type { ConditionChange, PauseReason } from '../conditions'
+import { createSnapshotSource, type SnapshotSink, type SnapshotSource, type SnapshotState } from '../snapshot-source'
+import type { SourceContext } from '../source-context'
+import type { Target } from '../target'
+import { createLink, type TabMessage } from './link'
+import { type TabPlatform, tabName } from './platform'
+import { pack, packError, unpack, unpackError } from './wire'
+
+type Kind = 'foreground' | 'background'
+
+/** What another tab wants of its leader. */
+interface Wish {
+  readonly interval: number | undefined
+  readonly askers: number
+  readonly hidden: boolean
+  /** ms since the epoch, when it was last said. */
+  readonly at: number
+}
+
+/** ms: answers to what was asked of a leader that died are not waited for longer. */
+const PATIENCE = 30_000
+/** ms: a wish is said again at least this often, if there are answers to say it at. */
+const REPEATED = 60_000
+const FORGOTTEN = 150_000
+
+export function createSharedSnapshot(
+  target: Target,
+  context: SourceContext,
+  onEmpty: () => void,
+  identity: string,
+  tabs: TabPlatform,
+): SnapshotSource {
+  const { clock, conditions, counters, alert } = context
+  const sinks = new Set<SnapshotSink>()
+  const wishes = new Map<string, Wish>()
+  /** What was asked of the leader and is not answered yet, by number. */
+  const asked = new Map<number, { kind: Kind; fresh: boolean; done: () => void }>()
+  let questions = 0
+  let state: SnapshotState = { name: 'idle', failures: 0, retryAt: undefined, error: undefined }
+  let last: { readonly value: unknown; readonly headers: readonly (readonly [string, string])[] } | undefined
+  let heldBack: PauseReason | undefined
+  let stopWatching: (() => void) | undefined
+  let cancelSpread: (() => void) | undefined
+  let toldWish = ''
+  const local = createSnapshotSource(target, context, () => {})
+
+  /** Stands for the other tabs at this tab's own source. */
+  const relay: SnapshotSink = {
+    key: '',
+    again: false,
+    snapshotWhenHidden: () => (wishes.size > 0 ? 'keep' : 'pause'),
+    interval: () => least(current().map(({ interval }) => interval)),
+    askers: () => current().reduce((sum, { askers }) => sum + askers, 0),
+    label: () => 'another tab',
+    onSnapshot(next) {
+      state = next
+      relayed('status', { state: pack(next) })
+    },
+    onAsk() {
+      relayed('asking')
+      return wishes.size > 0
+    },
+    onAnswer({ value, headers }) {
+      last = { value, headers: [...headers] }
+      relayed('body', last)
+    },
+    onSnapshotError(error, final) {
+      relayed('trouble', { error: packError(error), final })
+    },
+  }
+
+  const link = createLink(tabs, tabName('snapshot', identity), clock, alert, {
+    start() {
+      wishes.clear()
+      for (const sink of sinks) local.attach(sink)
+      local.attach(relay)
+      for (const { kind, fresh, done } of asked.values()) void local.pull(kind, fresh).then(done)
+      asked.clear()
+    },
+    stop() {
+      for (const sink of sinks) local.detach(sink)
+      local.detach(relay)
+    },
+    greeting: wish,
+    welcome(greeting) {
+      note(greeting)
+      return { state: pack(local.state()), last }
+    },
+    onLeader: () => link.greet(),
+    onMessage,
+    onRole: tell,
+  })
+
+  return {
+    state: () => (heldBack ? { name: 'held-back', by: heldBack } : isRunning() ? local.state() : state),
+    role: () => (({ parked: undefined, standby: 'follower', leading: 'leader', solo: 'solo' }) as const)[link.state()],
+    endpoint: () => local.endpoint(),
+    attach(sink) {
+      sinks.add(sink)
+      if (isRunning()) return local.attach(sink)
+      if (sinks.size === 1) stopWatching = conditions.watch(settle)
+      settle('now')
+    },
+    detach(sink) {
+      sinks.delete(sink)
+      if (isRunning()) local.detach(sink)
+      if (sinks.size > 0) return settle('now')
+      stopWatching?.()
+      cancelSpread?.()
+      park()
+      onEmpty()
+    },
+    reschedule(restart) {
+      if (isRunning()) return local.reschedule(restart)
+      tellWish()
+      if (restart) post('restart')
+    },
+    pull,
+    separate: () => link.separate(),
+  }
+
+  function isRunning(): boolean {
+    return link.state() === 'leading' || link.state() === 'solo'
+  }
+
+  function post(type: string, fields?: object): void {
+    link.post(type, fields)
+  }
+
+  /** Nobody may listen. */
+  function relayed(type: string, fields?: object): void {
+    if (wishes.size > 0) post(type, fields)
+  }
+
+  function tell(): void {
+    const now: SnapshotState = heldBack ? { name: 'held-back', by: heldBack } : isRunning() ? local.state() : state
+    each((sink) => sink.onSnapshot(now))
+  }
+
+  function each(run: (sink: SnapshotSink) => void): void {
+    for (const sink of [...sinks]) if (sinks.has(sink)) run(sink)
+  }
+
+  function settle(change: ConditionChange): void {
+    cancelSpread?.()
+    cancelSpread = undefined
+    const keep = [...sinks].some((sink) => sink.snapshotWhenHidden() === 'keep')
+    const reason = conditions.reason(keep ? 'keep' : 'pause')
+    if (reason) {
+      const changed = heldBack !== reason
+      heldBack = reason
+      park()
+      if (changed) tell()
+    } else if (link.state() !== 'parked') {
+      if (isHidden() && [...wishes.values()].some(({ hidden }) => !hidden)) {
+        // Somebody who is seen can ask on time: this tab queues up behind.
+        park()
+        link.join(false)
+      } else tellWish()
+    } else if (change === 'spread')
+      cancelSpread = clock.after(clock.random() * 1_000, () => settle('now'), `join ${local.endpoint()}`)
+    else {
+      heldBack = undefined
+      link.join(false)
+    }
+  }
+
+  function park(): void {
+    link.park()
+    wishes.clear()
+    for (const { done } of asked.values()) done()
+    asked.clear()
+  }
+
+  // As a leader.
+
+  function note({ from, interval, askers, hidden }: TabMessage): void {
+    wishes.set(from, {
+      interval: typeof interval === 'number' && interval > 0 ? interval : undefined,
+      askers: Number.isSafeInteger(askers) ? (askers as number) : 1,
+      hidden: hidden === true,
+      at: clock.now(),
+    })
+    local.reschedule()
+  }
+
+  /** A tab that crashed does not say goodbye: what was not said again for long is forgotten. */
+  function current(): Wish[] {
+    for (const [from, { at, interval = 0 }] of wishes)
+      if (clock.now() - at > Math.max(FORGOTTEN, 3 * interval)) wishes.delete(from)
+    return [...wishes.values()]
+  }
+
+  // As a follower.
+
+  function wish(): Wish {
+    return {
+      interval: least([...sinks].map((sink) => sink.interval())),
+      askers: [...sinks].reduce((sum, sink) => sum + sink.askers(), 0),
+      hidden: isHidden(),
+      at: Math.floor(clock.now() / REPEATED),
+    }
+  }
+
+  /** Only what changes is worth a message. */
+  function tellWish(): void {
+    if (link.state() !== 'standby') return
+    const mine = wish()
+    const now = JSON.stringify(mine)
+    if (now !== toldWish) post('wish', mine)
+    toldWish = now
+  }
+
+  function pull(kind: Kind, fresh: boolean): Promise<void> {
+    if (isRunning()) return local.pull(kind, fresh)
+    if (link.state() === 'parked') return Promise.resolve()
+    const { promise, resolve } = withResolvers()
+    const number = questions++
+    const cancel = clock.after(PATIENCE, () => finish(number), `answer of ${local.endpoint()}`)
+    const done = () => {
+      cancel()
+      resolve()
+    }
+    asked.set(number, { kind, fresh, done })
+    counters.asked++
+    counters.shared++
+    each((sink) => sink.onAsk())
+    post('ask', { number, kind, fresh })
+    return promise
+  }
+
+  function finish(number: unknown): void {
+    asked.get(number as number)?.done()
+    asked.delete(number as number)
+  }
+
+  function onMessage(message: TabMessage): void {
+    const { type, from, number } = message
+    switch (type) {
+      case 'bye':
+        wishes.delete(from)
+        return local.reschedule()
+      case 'wish':
+        return note(message)
+      case 'restart':
+        return local.reschedule(true)
+      case 'ask': {
+        const kind = message.kind === 'foreground' ? 'foreground' : 'background'
+        void local.pull(kind, message.fresh === true).then(() => post('done', { to: from, number }))
+        return
+      }
+      case 'done':
+        return finish(number)
+      case 'asking':
+        return each((sink) => sink.onAsk())
+      case 'body':
+        return onBody(message as never)
+      case 'trouble': {
+        const error = unpackError(message.error)
+        return error && each((sink) => sink.onSnapshotError(error, message.final === true))
+      }
+      case 'status':
+        return mirror(message)
+      case 'welcome': {
+        toldWish = JSON.stringify(wish())
+        if (message.last) onBody(message.last as never, true)
+        mirror(message)
+        for (const [question, { kind, fresh }] of asked) post('ask', { number: question, kind, fresh })
+      }
+    }
+  }
+
+  function mirror(message: TabMessage): void {
+    const next = unpack<SnapshotState>(message.state)
+    if (!next || next.name === ('open' as never)) return
+    state = next
+    tell()
+  }
+
+  /** `late`: it was asked for before this tab came; of use to those who poll, too old for those who wait for a fresh one. */
+  function onBody({ value, headers }: { readonly value: unknown; readonly headers: unknown }, late = false): void {
+    let answer: JsonAnswer
+    try {
+      answer = { value, headers: new Headers(headers as [string, string][]) }
+    } catch {
+      return
+    }
+    last = { value, headers: [...answer.headers] }
+    tellWish()
+    each((sink) => (!late || sink.interval() !== undefined) && sink.onAnswer(answer, local.endpoint()))
+  }
+}
+
+function least(intervals: readonly (number | undefined)[]): number | undefined {
+  const given = intervals.filter((ms) => ms !== undefined)
+  return given.length > 0 ? Math.min(...given) : undefined
+}
+
+function withResolvers(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = () => {}
+  const promise = new Promise<void>((settle) => {
+    resolve = settle
+  })
+  return { promise, resolve }
+}

@@ -1,0 +1,354 @@
+/**
+ * A stream that all tabs share: one of them has the connection, the others are told what it brings. What makes delivery
+ * right is each tab's own cursor and replay filter, so that two leaders for a moment do no harm.
+ */
+import type { Message } from '../../stream/messages'
+import type { ConditionChange, PauseReason } from '../conditions'
+import { createReplayFilter } from '../replay-filter'
+import type { SourceContext } from '../source-context'
+import { createStreamSource, type StreamSink, type StreamSource, type StreamState } from '../stream-source'
+import type { Target } from '../target'
+import { type Batch, type ChainEvent, follow, unjoined } from './chain'
+import { createLink, type TabMessage } from './link'
+import { type TabPlatform, tabName } from './platform'
+import { pack, unpack, unpackMessages } from './wire'
+
+interface StreamBatch extends Batch {
+  readonly events: readonly Message[]
+  /** The stream's last id after it. */
+  readonly cursor: string
+  /** The server began anew before it. */
+  readonly restart: boolean
+}
+
+/** ms that a tab may take to fetch for itself what its leader no longer knows. */
+const CATCH_UP = 10_000
+
+export function createSharedStream(
+  target: Target,
+  context: SourceContext,
+  onEmpty: () => void,
+  identity: string,
+  tabs: TabPlatform,
+): StreamSource {
+  const { clock, conditions, settings, counters, alert } = context
+  const sinks = new Set<StreamSink>()
+  const filter = createReplayFilter(context.account)
+  /** The last id that this tab has applied. */
+  let cursor = ''
+  let state: StreamState = { name: 'idle' }
+  let resumed = false
+  let heldBack: PauseReason | undefined
+  let chain = unjoined as ReturnType<typeof follow<StreamBatch>>['chain']
+  /** Whether anything was ever applied: a tab without a past takes the leader's for its own. */
+  let hasPast = false
+  /** As a leader: how many events were relayed. */
+  let sent = 0
+  let restarted = false
+  const followers = new Set<string>()
+  let reconnects = 0
+  let duplicates = 0
+  let stopWatching: (() => void) | undefined
+  let cancelSpread: (() => void) | undefined
+  let stopCatchUp: (() => void) | undefined
+  let local = createLocal()
+
+  /** Sits beside the channels on this tab's own connection and tells the others what comes. */
+  const relay: StreamSink = {
+    ...onlooker,
+    onStream(next) {
+      if (next === state) return
+      state = next
+      if (followers.size > 0) link.post('status', { state: pack(state), resumed: local.resumed() })
+    },
+    onMessages(events) {
+      if (followers.size > 0)
+        link.post('batch', { n: sent, events, cursor: local.lastEventId(), restart: restarted } satisfies Omit<
+          StreamBatch,
+          'e'
+        >)
+      sent += events.length
+      restarted = false
+      hasPast = true
+    },
+    onRestart() {
+      restarted = true
+    },
+  }
+
+  const link = createLink(tabs, tabName('stream', identity), clock, alert, {
+    start() {
+      stopCatchUp?.()
+      sent = 0
+      followers.clear()
+      chain = unjoined
+      local = createLocal()
+      for (const sink of sinks) local.attach(sink)
+      local.attach(relay)
+    },
+    stop() {
+      cursor = local.lastEventId()
+      resumed = true
+      reconnects += local.reconnects()
+      duplicates += local.duplicates()
+      for (const sink of sinks) local.detach(sink)
+      local.detach(relay)
+    },
+    greeting: () => ({
+      cursor,
+      fresh: [...sinks].map((sink) => sink.wanted()).filter((wanted) => wanted !== undefined),
+    }),
+    welcome({ from, cursor: theirs, fresh }) {
+      followers.add(from)
+      const events = theirs === '' ? undefined : filter.since(theirs as string)
+      return {
+        n: sent,
+        cursor: local.lastEventId(),
+        state: pack(local.state()),
+        resumed: local.resumed(),
+        events,
+        given: given(Array.isArray(fresh) ? fresh : []),
+      }
+    },
+    onLeader(epoch) {
+      advance({ type: 'leader', epoch })
+    },
+    onMessage,
+    onRole: tell,
+  })
+
+  return {
+    state: stateNow,
+    lastEventId: () => (isRunning() ? local.lastEventId() : cursor),
+    resumed: () => (isRunning() ? local.resumed() : resumed),
+    role: () => (({ parked: undefined, standby: 'follower', leading: 'leader', solo: 'solo' }) as const)[link.state()],
+    endpoint: () => local.endpoint(),
+    reconnects: () => reconnects + (isRunning() ? local.reconnects() : 0),
+    duplicates: () => duplicates + (isRunning() ? local.duplicates() : 0),
+    since: (id) => (isRunning() ? local.since(id) : (filter.since(id) ?? (id === cursor ? [] : undefined))),
+    attach(sink) {
+      sinks.add(sink)
+      if (isRunning()) return local.attach(sink)
+      if (sinks.size === 1) {
+        stopWatching = conditions.watch(settle)
+        settle('now')
+      } else {
+        counters.shared++
+        settle('now')
+        link.greet()
+      }
+    },
+    detach(sink) {
+      sinks.delete(sink)
+      if (isRunning()) local.detach(sink)
+      if (sinks.size > 0) return settle('now')
+      stopWatching?.()
+      cancelSpread?.()
+      park()
+      filter.clear()
+      onEmpty()
+    },
+    restart() {
+      if (isRunning()) local.restart()
+      else link.post('restart')
+    },
+    separate: () => link.separate(),
+  }
+
+  function createLocal(): StreamSource {
+    return createStreamSource(target, context, () => {}, { filter, lastEventId: cursor, shown: state })
+  }
+
+  function isRunning(): boolean {
+    return link.state() === 'leading' || link.state() === 'solo'
+  }
+
+  function stateNow(): StreamState {
+    if (heldBack) return { name: 'held-back', by: heldBack }
+    return isRunning() ? local.state() : state
+  }
+
+  function tell(): void {
+    const now = stateNow()
+    each((sink) => sink.onStream(now))
+  }
+
+  /** A sink that left meanwhile is told nothing more. */
+  function each(run: (sink: StreamSink) => void): void {
+    for (const sink of [...sinks]) if (sinks.has(sink)) run(sink)
+  }
+
+  /** Takes part while it may; what may not run here is left to the other tabs. */
+  function settle(change: ConditionChange): void {
+    cancelSpread?.()
+    cancelSpread = undefined
+    const keep = [...sinks].some((sink) => sink.streamWhenHidden() === 'keep')
+    const reason = conditions.reason(keep ? 'keep' : 'pause') ?? (settings.streaming ? undefined : 'disabled')
+    if (reason) {
+      const changed = heldBack !== reason
+      heldBack = reason
+      park()
+      if (changed) tell()
+    } else if (link.state() === 'parked') {
+      if (change === 'spread')
+        cancelSpread = clock.after(clock.random() * 1_000, () => settle('now'), `join ${local.endpoint()}`)
+      else {
+        heldBack = undefined
+        link.join(false)
+      }
+    }
+  }
+
+  function park(): void {
+    stopCatchUp?.()
+    link.park()
+    chain = unjoined
+  }
+
+  // As a leader.
+
+  /** The states that a tab without a past asks for, of the channels that have one to give. */
+  function given(wanted: readonly unknown[]): object {
+    const states: Record<string, unknown> = {}
+    for (const sink of sinks) {
+      const [name, value] = sink.given() ?? []
+      if (name === undefined || !wanted.includes(name)) continue
+      try {
+        states[name] = structuredClone(value)
+      } catch {
+        // What cannot be cloned the other tab gets from the snapshot.
+      }
+    }
+    return states
+  }
+
+  // As a follower.
+
+  function onMessage(message: TabMessage): void {
+    const { type, from, e = 0 } = message
+    if (type === 'bye') followers.delete(from)
+    else if (type === 'restart') local.restart()
+    else if (type === 'status') mirror(message)
+    else if (type === 'welcome') onWelcome(message, e)
+    else if (type === 'batch') {
+      const events = unpackMessages(message.events)
+      if (!events || !Number.isSafeInteger(message.n)) return
+      advance({ type: 'batch', batch: { ...(message as unknown as StreamBatch), events } })
+    }
+  }
+
+  function mirror(message: TabMessage): void {
+    const next = unpack<StreamState>(message.state)
+    if (!next) return
+    state = next
+    resumed = message.resumed === true
+    tell()
+  }
+
+  function onWelcome(message: TabMessage, epoch: number): void {
+    const { n, cursor: theirs, given: states } = message
+    if (!Number.isSafeInteger(n) || typeof theirs !== 'string') return
+    const events = message.events === undefined ? undefined : unpackMessages(message.events)
+    const isAhead = theirs === cursor || filter.since(theirs) !== undefined
+    const isKnown = !hasPast || (cursor !== '' && (events !== undefined || isAhead))
+    const join = () => {
+      stopCatchUp = undefined
+      filter.expectReplay()
+      if (events) deliver(events)
+      if (typeof states === 'object' && states !== null) each((sink) => sink.take(states as Record<string, unknown>))
+      if (cursor === '') cursor = theirs
+      hasPast ||= (n as number) > 0
+      advance({ type: 'joined', epoch, n: n as number })
+      mirror({ ...message, resumed: isKnown })
+    }
+    if (isKnown || stopCatchUp) {
+      if (!stopCatchUp) join()
+    } else if (cursor === '' || theirs === '') {
+      missed('its server names no ids')
+      join()
+    } else
+      stopCatchUp = catchUp(theirs, (met) => {
+        if (!met) missed('they could not be fetched')
+        join()
+      })
+  }
+
+  function missed(why: string): void {
+    each((sink) => sink.onRestart(`this tab has missed events that its leader no longer knows, and ${why}`))
+  }
+
+  /** A request of this tab's own, from its own cursor until it meets what the leader has. Returns the cancellation. */
+  function catchUp(goal: string, done: (met: boolean) => void): () => void {
+    const own = createLocal()
+    const cancelTimer = clock.after(CATCH_UP, () => end(false), `catch up ${own.endpoint()}`)
+    const sink: StreamSink = {
+      ...onlooker,
+      label: () => 'a tab that comes back',
+      maxEventBytes: () => Math.max(...[...sinks].map((sink) => sink.maxEventBytes())),
+      streamWhenHidden: () => 'keep',
+      onStream({ name }) {
+        if (name === 'failed' || name === 'complete' || name === 'held-back') end(false)
+      },
+      onMessages(messages) {
+        hand(messages)
+        if (filter.since(goal) !== undefined) end(true)
+      },
+    }
+    own.attach(sink)
+    return stop
+
+    function stop(): void {
+      cancelTimer()
+      stopCatchUp = undefined
+      own.detach(sink)
+    }
+
+    function end(met: boolean): void {
+      stop()
+      done(met)
+    }
+  }
+
+  function advance(event: ChainEvent<StreamBatch>): void {
+    const step = follow(chain, event)
+    chain = step.chain
+    for (const batch of step.ready) {
+      if (batch.restart) {
+        filter.clear()
+        each((sink) => sink.onRestart())
+      }
+      deliver(batch.events)
+      if (batch.cursor) cursor = batch.cursor
+    }
+    if (step.ask) link.greet()
+  }
+
+  function deliver(messages: readonly Message[]): void {
+    const { fresh } = filter.sift(messages)
+    duplicates += messages.length - fresh.length
+    if (fresh.length > 0) hand(fresh)
+  }
+
+  function hand(messages: readonly Message[]): void {
+    cursor = messages.at(-1)?.lastEventId || cursor
+    hasPast = true
+    each((sink) => sink.onMessages(messages))
+  }
+}
+
+/** A sink that wants nothing for itself. */
+const onlooker: StreamSink = {
+  key: '',
+  again: false,
+  idleTimeout: () => undefined,
+  maxEventBytes: () => 0,
+  streamWhenHidden: () => 'pause',
+  hasFallback: () => false,
+  label: () => '',
+  onStream() {},
+  onMessages() {},
+  onRestart() {},
+  wanted: () => undefined,
+  given: () => undefined,
+  take() {},
+}
