@@ -1,0 +1,151 @@
+import { resolve } from 'node:path'
+import type { Page } from 'playwright-core'
+import { servePages, startBrowser } from './browser'
+import { type RecordedRequest, startStream } from './http-server'
+import { until } from './until'
+
+/** What each tab's own script leaves to be read from outside. */
+export interface TabRecord {
+  ids: number[]
+  states: { status: string; role?: string; pausedBy?: string; data?: unknown; isStale: boolean }[]
+  polls: { status: string; role?: string; pausedBy?: string; data?: unknown }[]
+  alerts: { code: string; message: string }[]
+}
+
+export interface Tab {
+  readonly page: Page
+  read(): Promise<TabRecord>
+  /** Runs in the tab, where `client`, `Millrace`, `record` and `subscription` are. */
+  run<T>(code: string): Promise<T>
+  role(): Promise<string | undefined>
+}
+
+const SCRIPT = `
+  const query = new URLSearchParams(location.search)
+  window.record = { ids: [], states: [], polls: [], alerts: [] }
+  window.client = Millrace.createClient({
+    environment: 'test', backoff: { base: 50, cap: 200 }, ...JSON.parse(query.get('options') ?? '{}')
+  })
+  client.on('alert', ({ code, message }) => record.alerts.push({ code, message }))
+  const told = (list) => ({ status, role, pausedBy, data, isStale }) => list.push({ status, role, pausedBy, data, isStale })
+  window.listen = (name = '') => client.subscribe(
+    Millrace.defineChannel({
+      key: ['stream', name],
+      stream: '/stream' + name,
+      ...(query.has('snapshot') && { snapshot: '/snapshot' }),
+      initial: { count: 0, last: 0 },
+      reduce: ({ count }, { data }) => ({ count: count + 1, last: data.n }),
+      ...JSON.parse(query.get('channel') ?? '{}'),
+    }),
+    { next: ({ data }) => record.ids.push(data.n), state: told(record.states) },
+  )
+  window.poll = (interval = 300) =>
+    client.subscribe(Millrace.defineChannel({ key: 'poll', snapshot: '/poll', interval, ...JSON.parse(query.get('channel') ?? '{}') }), { state: told(record.polls) })
+  if (!query.has('idle')) window.subscription = query.has('poll') ? poll() : listen()
+`
+
+const PAGE =
+  '<!doctype html><link rel="icon" href="/icon"><script src="/millrace.global.js"></script><script src="/script.js"></script>'
+
+/** One browser, and a server that counts: a journal at `/stream` that replays by \`Last-Event-ID\`, `/snapshot`, `/poll`. */
+export async function startTabs({ bfcache = false, ids = true, args = [] as readonly string[] } = {}) {
+  const streams = new Map<(text: string) => void, string>()
+  let last = 0
+  let mostOpen = 0
+  const server = await servePages(
+    { '/': PAGE, '/away': '<!doctype html><link rel="icon" href="/icon">away', '/script.js': SCRIPT, '/icon': '' },
+    {
+      folder: resolve('dist'),
+      handler({ url, headers }, response) {
+        const json = { 'content-type': 'application/json' }
+        if (url === '/poll') return response.writeHead(200, json).end(JSON.stringify({ n: last }))
+        if (url === '/plain') return response.writeHead(200).end('plain')
+        if (url === '/snapshot')
+          return response
+            .writeHead(200, { ...json, ...(ids && { 'last-event-id': `${last}` }) })
+            .end(JSON.stringify({ count: last, last }))
+        if (!url.startsWith('/stream')) return response.writeHead(404).end()
+        startStream(response)
+        const write = (text: string) => response.write(text)
+        streams.set(write, url)
+        mostOpen = Math.max(mostOpen, streams.size)
+        response.once('close', () => streams.delete(write))
+        const known = headers['last-event-id']
+        if (known !== undefined) for (let n = Number(known) + 1; n <= last; n += 1) write(frame(n))
+      },
+    },
+  )
+  const browser = await startBrowser({ bfcache, args })
+  const frame = (n: number) => `${ids ? `id: ${n}\n` : ''}data: {"n":${n}}\n\n`
+
+  return {
+    browser,
+    server,
+    get open() {
+      return streams.size
+    },
+    get mostOpen() {
+      return mostOpen
+    },
+    get last() {
+      return last
+    },
+    asked: (path: string): RecordedRequest[] => server.requests.filter(({ url }) => url === path),
+    append(count = 1) {
+      for (let i = 0; i < count; i += 1) {
+        last += 1
+        for (const write of streams.keys()) write(frame(last))
+      }
+      return last
+    },
+    /** Resets what the server has seen at most. */
+    watchMost() {
+      mostOpen = streams.size
+    },
+    async openTab(query = ''): Promise<Tab> {
+      const page = await browser.openPage(server.url(`/${query}`))
+      return tabOf(page)
+    },
+    tabOf,
+    async isSettled(...tabs: Tab[]) {
+      await until(
+        async () =>
+          (await Promise.all(tabs.map(({ read }) => read()))).every(({ states }) => states.at(-1)?.status === 'live'),
+        { what: 'live in every tab', within: 8_000 },
+      )
+      await until(() => streams.size === 1, 'one connection')
+    },
+    /** Fails unless every tab has every event from `first` on, each once and in order. */
+    async hasAll(tab: Tab, first = 1): Promise<number[]> {
+      const wanted = Array.from({ length: last - first + 1 }, (_, n) => n + first)
+      await until(async () => (await tab.read()).ids.at(-1) === last, { what: `event ${last}`, within: 10_000 })
+      const { ids: got } = await tab.read()
+      if (got.join() !== wanted.join()) throw new Error(`Expected ${first}..${last}, each once, got ${compact(got)}`)
+      return got
+    },
+  }
+}
+
+function tabOf(page: Page): Tab {
+  const read = () => page.evaluate('record') as Promise<TabRecord>
+  return {
+    page,
+    read,
+    run: (code) => page.evaluate(code) as never,
+    role: async () => {
+      const { states, polls } = await read()
+      return (states.at(-1) ?? polls.at(-1))?.role
+    },
+  }
+}
+
+/** Runs of numbers as `from-to`. */
+function compact(ids: readonly number[]): string {
+  const runs: [number, number][] = []
+  for (const id of ids) {
+    const run = runs.at(-1)
+    if (run && run[1] === id - 1) run[1] = id
+    else runs.push([id, id])
+  }
+  return runs.map(([from, to]) => (from === to ? from : `${from}-${to}`)).join(', ')
+}
