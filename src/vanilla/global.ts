@@ -10,4 +10,5 @@ declare global {
   }
 }
 
-window.Millrace = Millrace
+// A worker has no `window`.
+Object.assign(globalThis, { Millrace })

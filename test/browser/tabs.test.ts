@@ -96,3 +96,326 @@ describe('a leader that', () => {
     for (const tab of others) expect((await tab.read()).alerts).toEqual([])
   })
 })
+
+describe('a tab that', () => {
+  /** Chromium freezes no page that is driven from outside: it is told what the browser would tell it. */
+  const freeze = ({ run }: Tab) => run('document.dispatchEvent(new Event("freeze"))')
+  const thaw = ({ run }: Tab) => run('document.dispatchEvent(new Event("resume"))')
+
+  test('led and was frozen hands over, and catches up when it is thawed', async () => {
+    const world = await startTabs()
+    const leader = await world.openTab()
+    const other = await world.openTab()
+    await world.isSettled(leader, other)
+    expect(await leader.role()).toBe('leader')
+    world.append(20)
+    await world.hasAll(leader)
+
+    await freeze(leader)
+    await until(() => world.asked('/stream').length === 2 && world.open === 1, 'the hand-over')
+    world.append(50)
+    await world.hasAll(other)
+    await thaw(leader)
+    world.append(5)
+    await world.hasAll(leader)
+    await world.hasAll(other)
+    expect(world.open).toBe(1)
+    expect(await rolesOf([leader, other])).toEqual(['follower', 'leader'])
+  })
+
+  test('followed and was frozen for longer than its leader remembers fetches what it missed', async () => {
+    const world = await startTabs()
+    const leader = await world.openTab()
+    const follower = await world.openTab()
+    await world.isSettled(leader, follower)
+    world.append(20)
+    await world.hasAll(follower)
+    await freeze(follower)
+    for (let n = 0; n < 30; n += 1) world.append(100)
+    await world.hasAll(leader)
+    await thaw(follower)
+    await world.hasAll(follower)
+    world.append(5)
+    await world.hasAll(follower)
+    await until(() => world.open === 1, 'one connection')
+    expect((await follower.read()).alerts).toEqual([])
+  })
+
+  test('goes into the back/forward cache and back misses nothing, and can be restored', async () => {
+    const world = await startTabs({ bfcache: true })
+    const leader = await world.openTab()
+    const other = await world.openTab()
+    await world.isSettled(leader, other)
+    world.append(5)
+    for (const tab of [leader, other]) await world.hasAll(tab)
+    await leader.run('addEventListener("pageshow", ({ persisted }) => { record.restored = persisted })')
+    await leader.page.goto(world.server.url('/away'))
+    await until(() => world.open === 1 && world.asked('/stream').length === 2, 'the hand-over')
+    world.append(30)
+    await world.hasAll(other)
+    await leader.page.goBack({ waitUntil: 'commit' })
+    expect(await leader.run('record.restored')).toBe(true)
+    expect(await leader.run('performance.getEntriesByType("navigation")[0].notRestoredReasons ?? null')).toBeNull()
+    world.append(3)
+    await world.hasAll(leader)
+    expect(world.open).toBe(1)
+  })
+
+  test('is busy for 5 s keeps its connection, and everybody has everything in the end', async () => {
+    const world = await startTabs()
+    const leader = await world.openTab()
+    const other = await world.openTab()
+    await world.isSettled(leader, other)
+    await leader.run('void setTimeout(() => { const end = Date.now() + 5_000; while (Date.now() < end); })')
+    for (let n = 0; n < 50; n += 1) world.append(2)
+    await world.hasAll(other)
+    await world.hasAll(leader)
+    expect(world.asked('/stream')).toHaveLength(1)
+  })
+
+  test('loses the network alone leaves the lead to another', async () => {
+    const world = await startTabs()
+    const leader = await world.openTab()
+    const other = await world.openTab()
+    await world.isSettled(leader, other)
+    world.append(5)
+    for (const tab of [leader, other]) await world.hasAll(tab)
+    const session = await leader.page.context().newCDPSession(leader.page)
+    const emulate = (offline: boolean) =>
+      session.send('Network.emulateNetworkConditions', {
+        offline,
+        latency: 0,
+        downloadThroughput: -1,
+        uploadThroughput: -1,
+      })
+    await emulate(true)
+    await until(async () => (await other.role()) === 'leader', 'the hand-over')
+    world.append(10)
+    await world.hasAll(other)
+    expect((await leader.read()).states.at(-1)).toMatchObject({ status: 'paused', pausedBy: 'offline' })
+    await emulate(false)
+    await world.hasAll(leader)
+    await until(() => world.open === 1, 'one connection')
+  })
+})
+
+describe('a leader that is alive but silent', () => {
+  test('is replaced, and steps down', { timeout: 60_000 }, async () => {
+    const world = await startTabs()
+    const leader = await world.openTab()
+    const other = await world.openTab()
+    await world.isSettled(leader, other)
+    world.append(5)
+    for (const tab of [leader, other]) await world.hasAll(tab)
+    // Nothing that it posts arrives any more, as if its channel had died.
+    await leader.run('void (BroadcastChannel.prototype.postMessage = () => {})')
+    world.append(10)
+    await world.hasAll(leader)
+    await until(async () => (await other.role()) === 'leader', { what: 'the other to lead', within: 30_000 })
+    await world.hasAll(other)
+    await until(async () => (await leader.role()) === 'follower' && world.open === 1, {
+      what: 'one leader',
+      within: 5_000,
+    })
+  })
+
+  test('because its stream is quiet is left alone', { timeout: 40_000 }, async () => {
+    const world = await startTabs()
+    const tabs = [await world.openTab(), await world.openTab()]
+    await world.isSettled(...tabs)
+    await new Promise((resolve) => setTimeout(resolve, 20_000))
+    expect(world.asked('/stream')).toHaveLength(1)
+    expect(await rolesOf(tabs)).toEqual(['leader', 'follower'])
+  })
+})
+
+describe('polls', () => {
+  test('of 8 tabs are those of one', async () => {
+    const world = await startTabs()
+    const tabs: Tab[] = []
+    for (let n = 0; n < 8; n += 1) tabs.push(await world.openTab('?poll'))
+    await until(async () => (await rolesOf(tabs)).filter((role) => role === 'follower').length === 7, 'seven followers')
+    const before = world.asked('/poll').length
+    const start = Date.now()
+    world.append(7)
+    for (const tab of tabs)
+      await until(
+        async () =>
+          (await tab.read()).polls.at(-1)?.data !== undefined &&
+          JSON.stringify((await tab.read()).polls.at(-1)?.data) === '{"n":7}',
+        'the answer',
+      )
+    await until(() => world.asked('/poll').length >= before + 4, 'four polls')
+    expect(world.asked('/poll').length - before).toBeLessThanOrEqual(Math.ceil((Date.now() - start) / 300) + 1)
+  })
+
+  test('go on in another tab when the one that polls closes', async () => {
+    const world = await startTabs()
+    const [first, second] = [await world.openTab('?poll'), await world.openTab('?poll')]
+    await until(async () => (await second.role()) === 'follower', 'a follower')
+    await first.page.close()
+    await until(async () => (await second.role()) === 'leader', 'a leader')
+    world.append(3)
+    await until(async () => JSON.stringify((await second.read()).polls.at(-1)?.data) === '{"n":3}', 'the answer')
+  })
+
+  test('are asked at once for a follower that refreshes', async () => {
+    const world = await startTabs()
+    const slow = encodeURIComponent('{"interval":60000}')
+    const [first, second] = [await world.openTab(`?poll&channel=${slow}`), await world.openTab(`?poll&channel=${slow}`)]
+    await until(async () => (await second.read()).polls.at(-1)?.data !== undefined, 'a first answer')
+    world.append(9)
+    await second.run('client.refresh(Millrace.defineChannel({ key: "poll", snapshot: "/poll", interval: 60_000 }))')
+    for (const tab of [first, second])
+      await until(async () => JSON.stringify((await tab.read()).polls.at(-1)?.data) === '{"n":9}', 'the answer')
+    expect(world.asked('/poll')).toHaveLength(2)
+  })
+})
+
+describe('all tabs together', () => {
+  test('keep to four streams of an origin, so that it still answers', async () => {
+    const world = await startTabs()
+    const tabs: Tab[] = []
+    for (let n = 0; n < 6; n += 1) {
+      const tab = await world.openTab('?idle')
+      await tab.run(`void listen('?${n}')`)
+      tabs.push(tab)
+    }
+    await until(() => world.open === 4, 'four streams')
+    await until(async () => {
+      const states = await Promise.all(tabs.map(async (tab) => (await tab.read()).states.at(-1)))
+      return states.filter((state) => state?.status === 'paused' && state.pausedBy === 'stream-limit').length === 2
+    }, 'two that wait')
+    expect(await tabs[5]!.run('fetch("/plain").then((answer) => answer.text())')).toBe('plain')
+    await tabs[0]!.page.close()
+    await tabs[1]!.page.close()
+    for (const tab of tabs.slice(2))
+      await until(async () => (await tab.read()).states.at(-1)?.status === 'live', 'a free slot')
+    expect(world.mostOpen).toBe(4)
+  })
+
+  test('of two identities share nothing', async () => {
+    const world = await startTabs()
+    const as = (identity: string) => `?options=${encodeURIComponent(JSON.stringify({ identity }))}`
+    const tabs = [await world.openTab(as('ada')), await world.openTab(as('bob')), await world.openTab(as('ada'))]
+    await until(() => world.open === 2, 'two streams')
+    await until(async () => (await rolesOf(tabs)).join() === 'leader,leader,follower', 'the roles')
+  })
+
+  test('pause and forget when one of them signs out', async () => {
+    const world = await startTabs()
+    const ada = `?options=${encodeURIComponent('{"identity":"ada"}')}`
+    const [first, second] = [await world.openTab(ada), await world.openTab(ada)]
+    await world.isSettled(first, second)
+    world.append(3)
+    await world.hasAll(second)
+    await first.run('client.setIdentity(null)')
+    await until(async () => (await second.read()).states.at(-1)?.pausedBy === 'identity', 'the pause')
+    expect((await second.read()).states.at(-1)).toMatchObject({ status: 'paused', data: { count: 0, last: 0 } })
+    expect(await second.run('client.stats().tabs')).toEqual({ shared: true, leading: 0, following: 0 })
+    await second.run('client.setIdentity(null)')
+    await until(async () => (await second.read()).states.at(-1)?.status === 'live', 'a new start')
+    await until(() => world.open === 1, 'one connection')
+  })
+
+  test('do not share what is asked with credentials of its own, unless they say who they are', async () => {
+    const world = await startTabs()
+    const options = encodeURIComponent('{"headers":{"Authorization":"Bearer secret"}}')
+    const tabs = [await world.openTab(`?options=${options}`), await world.openTab(`?options=${options}`)]
+    await until(() => world.open === 2, 'two streams')
+    await until(async () => (await rolesOf(tabs)).join() === 'solo,solo', 'the roles')
+    const { alerts } = await tabs[0]!.read()
+    expect(alerts.map(({ code }) => code)).toEqual(['tab-protocol'])
+    expect(JSON.stringify(alerts)).not.toContain('secret')
+  })
+
+  test('hear of what one of them invalidates', async () => {
+    const world = await startTabs()
+    const [first, second] = [await world.openTab('?snapshot'), await world.openTab('?snapshot')]
+    await world.isSettled(first, second)
+    const before = world.asked('/snapshot').length
+    await second.run('client.invalidate(["stream"])')
+    await until(() => world.asked('/snapshot').length > before, 'a request')
+    const cached = () => first.run<{ n: number }>('client.json("/poll")')
+    expect(await cached()).toEqual({ n: 0 })
+    world.append(1)
+    expect(await cached()).toEqual({ n: 0 })
+    await second.run('client.invalidate("/poll")')
+    await until(async () => (await cached()).n === 1, 'a fresh answer')
+  })
+
+  test('get what a server without ids cannot resume from the snapshot, and are told of the gap', async () => {
+    const world = await startTabs({ ids: false })
+    const tabs = [await world.openTab('?snapshot'), await world.openTab('?snapshot'), await world.openTab('?snapshot')]
+    await world.isSettled(...tabs)
+    world.append(10)
+    for (const tab of tabs) await world.hasAll(tab)
+    await tabs[0]!.page.close()
+    const left = tabs.slice(1)
+    await until(() => world.asked('/stream').length === 2 && world.open === 1, 'the hand-over')
+    world.append(1)
+    for (const tab of left)
+      await until(
+        async () => JSON.stringify((await tab.read()).states.at(-1)?.data) === JSON.stringify({ count: 11, last: 11 }),
+        'the state',
+      )
+  })
+
+  test('serve themselves with `share: "page"`, and where sharing is switched off', async () => {
+    const world = await startTabs()
+    const page = encodeURIComponent('{"share":"page"}')
+    const off = encodeURIComponent('{"flags":{"tabs":false}}')
+    const tabs = [
+      await world.openTab(`?channel=${page}`),
+      await world.openTab(`?options=${off}`),
+      await world.openTab(),
+    ]
+    await until(() => world.open === 3, 'three streams')
+    await until(async () => (await rolesOf(tabs)).join() === 'solo,solo,leader', 'the roles')
+    expect(await tabs[1]!.run('client.stats().tabs.shared')).toBe(false)
+  })
+
+  test('leave no lock and no channel behind', async () => {
+    const world = await startTabs()
+    const [first, second] = [await world.openTab(), await world.openTab()]
+    await world.isSettled(first, second)
+    for (const tab of [first, second]) await tab.run('subscription.unsubscribe()')
+    await until(() => world.open === 0, 'no stream')
+    const locks = 'navigator.locks.query().then(({ held, pending }) => [...held, ...pending].map(({ name }) => name))'
+    await until(async () => (await first.run<string[]>(locks)).length === 0, 'no lock')
+    expect(await first.run('client.stats().timers')).toEqual([])
+  })
+
+  test('show no URL and no identity in the names of locks', async () => {
+    const world = await startTabs()
+    const tab = await world.openTab(`?options=${encodeURIComponent('{"identity":"ada@example.com"}')}`)
+    await world.isSettled(tab)
+    const names = await tab.run<string[]>('navigator.locks.query().then(({ held }) => held.map(({ name }) => name))')
+    expect(names).toHaveLength(2)
+    for (const name of names) expect(name).toMatch(/^millrace1 (stream|slot) [0-9a-z]+$/)
+  })
+})
+
+describe('a worker', () => {
+  test.each(['Worker', 'SharedWorker'])('shares a source with its page as two tabs do: %s', async (kind) => {
+    const world = await startTabs()
+    const tab = await world.openTab()
+    await world.isSettled(tab)
+    await tab.run(`(async () => {
+      const code = 'importScripts("' + location.origin + '/millrace.global.js");' +
+        'const send = (port) => { const client = Millrace.createClient({ environment: "test", baseUrl: "' + location.origin + '" });' +
+        'client.subscribe(Millrace.defineChannel({ key: ["stream", ""], stream: "/stream" }), { next: ({ data }) => port.postMessage(data.n), state: ({ role }) => port.postMessage(role) }) };' +
+        ('${kind}' === 'Worker' ? 'send(self)' : 'onconnect = ({ ports: [port] }) => send(port)')
+      window.worker = new ${kind}(URL.createObjectURL(new Blob([code])))
+      window.heard = []
+      const port = worker.port ?? worker
+      port.onmessage = ({ data }) => heard.push(data)
+    })()`)
+    await until(async () => (await tab.run<unknown[]>('heard')).includes('follower'), 'a follower in the worker')
+    world.append(5)
+    await until(async () => (await tab.run<unknown[]>('heard')).includes(5), 'the events')
+    const heard = await tab.run<unknown[]>('heard')
+    expect(heard.filter((each) => typeof each === 'number')).toEqual([1, 2, 3, 4, 5])
+    expect(world.asked('/stream')).toHaveLength(1)
+  })
+})

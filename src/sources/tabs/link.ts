@@ -38,6 +38,8 @@ export interface LinkHooks {
 export interface Link {
   readonly id: string
   state(): ElectionState
+  /** A tab that waits for the lock follows nobody before it has heard from a leader. */
+  role(): 'leader' | 'follower' | 'solo' | undefined
   /** `alone`: this page serves itself. */
   join(alone: boolean): void
   /** Leaves: the lock is free and the channel closed before it returns. */
@@ -106,6 +108,14 @@ export function createLink(
   return {
     id,
     state: () => state,
+    role: () =>
+      state === 'leading'
+        ? 'leader'
+        : state === 'solo'
+          ? state
+          : state === 'standby' && epoch > 0
+            ? 'follower'
+            : undefined,
     join: (alone) => send(alone ? 'alone' : 'join'),
     park: () => send('park'),
     separate: () => send('separate'),

@@ -84,8 +84,8 @@ export function createSharedSnapshot(
       asked.clear()
     },
     stop() {
-      for (const sink of sinks) local.detach(sink)
       local.detach(relay)
+      for (const sink of sinks) local.detach(sink)
     },
     greeting: wish,
     welcome(greeting) {
@@ -99,7 +99,7 @@ export function createSharedSnapshot(
 
   return {
     state: () => (heldBack ? { name: 'held-back', by: heldBack } : isRunning() ? local.state() : state),
-    role: () => (({ parked: undefined, standby: 'follower', leading: 'leader', solo: 'solo' }) as const)[link.state()],
+    role: link.role,
     endpoint: () => local.endpoint(),
     attach(sink) {
       sinks.add(sink)

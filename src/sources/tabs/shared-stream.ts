@@ -91,8 +91,9 @@ export function createSharedStream(
       resumed = true
       reconnects += local.reconnects()
       duplicates += local.duplicates()
-      for (const sink of sinks) local.detach(sink)
+      // First, since those who stay are told what becomes of the source.
       local.detach(relay)
+      for (const sink of sinks) local.detach(sink)
     },
     greeting: () => ({
       cursor,
@@ -121,7 +122,7 @@ export function createSharedStream(
     state: stateNow,
     lastEventId: () => (isRunning() ? local.lastEventId() : cursor),
     resumed: () => (isRunning() ? local.resumed() : resumed),
-    role: () => (({ parked: undefined, standby: 'follower', leading: 'leader', solo: 'solo' }) as const)[link.state()],
+    role: link.role,
     endpoint: () => local.endpoint(),
     reconnects: () => reconnects + (isRunning() ? local.reconnects() : 0),
     duplicates: () => duplicates + (isRunning() ? local.duplicates() : 0),
@@ -203,6 +204,7 @@ export function createSharedStream(
     stopCatchUp?.()
     link.park()
     chain = unjoined
+    state = { name: 'idle' }
   }
 
   // As a leader.
