@@ -8,9 +8,10 @@ const reports = mkdtempSync(join(tmpdir(), 'millrace-test-'))
 const steps: [name: string, command: string][] = [
   ['Chromium', 'tsx test/tools/ensure-chromium.ts'],
   ['Lint', 'npm run --silent lint'],
+  ['Lint: the rules of React', 'eslint --max-warnings 0 src/react examples/react/src'],
   ['Types', 'npm run --silent typecheck'],
   ['Build', 'npm run --silent build'],
-  ['Tests of the sources', vitest('sources', 'unit', 'public', 'browser')],
+  ['Tests of the sources', vitest('sources', 'unit', 'public', 'react-18', 'browser')],
   ['Tests of dist', vitest('dist', 'dist')],
   ['Size', 'npm run --silent size'],
   ['Package: declarations', 'tsc -p test/tsconfig.dist.json'],
