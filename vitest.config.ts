@@ -48,8 +48,7 @@ export default defineConfig({
         test: {
           name: 'react-18',
           include: ['test/behaviour/react/**/*.test.tsx'],
-          // Else Node would resolve react-dom's own `react`, past the aliases.
-          server: { deps: { inline: [/node_modules\/react/] } },
+          setupFiles: [path('test/support/react-18.ts')],
         },
       },
       {

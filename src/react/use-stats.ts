@@ -32,10 +32,10 @@ export function useStats(): Stats {
           left = Math.min(BURST, left + (now - at) / EVERY)
           at = now
         }
-        if (left >= 1) {
-          left--
-          queueMicrotask(renew)
-        }
+        // The switch is the last word: what comes next may be long in coming.
+        if (left < 1 && kind !== 'switch') return
+        left--
+        queueMicrotask(renew)
       }),
     )
     queueMicrotask(renew)

@@ -8,7 +8,6 @@ const reports = mkdtempSync(join(tmpdir(), 'millrace-test-'))
 const steps: [name: string, command: string][] = [
   ['Chromium', 'tsx test/tools/ensure-chromium.ts'],
   ['Lint', 'npm run --silent lint'],
-  ['Lint: the rules of React', 'eslint --max-warnings 0 src/react examples/react/src'],
   ['Types', 'npm run --silent typecheck'],
   ['Build', 'npm run --silent build'],
   ['Tests of the sources', vitest('sources', 'unit', 'public', 'react-18', 'browser')],

@@ -98,7 +98,7 @@ describe('an example compiles', () => {
     'useClient',
   ])('of %s stands beside it', (name) => {
     expect(
-      examples.filter((example) => example.name.startsWith('src') && example.code.includes(`${name}(`)),
+      examples.filter((example) => example.name.startsWith('src') && new RegExp(`\\b${name}[<(]`).test(example.code)),
     ).not.toEqual([])
   })
 })
