@@ -47,7 +47,7 @@ export default defineConfig({
         resolve: { alias: [...fromSource.alias, ...reactEighteen] },
         test: {
           name: 'react-18',
-          include: ['test/behaviour/react/**/*.test.tsx'],
+          include: ['test/{behaviour,field-reports}/**/*.test.tsx'],
           setupFiles: [path('test/support/react-18.ts')],
         },
       },
