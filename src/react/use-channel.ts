@@ -1,8 +1,16 @@
 import type { Channel, ChannelState, MillraceError, SubscribeOptions } from 'millrace'
-import { useCallback, useDebugValue, useEffect, useRef, useState, useSyncExternalStore } from 'react'
+import {
+  useCallback,
+  useDebugValue,
+  useEffect,
+  useInsertionEffect,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from 'react'
 import { useClient } from './provider'
 import { useLatest } from './use-latest'
-import { type ChannelResult, createView } from './views'
+import { type ChannelResult, createViews } from './views'
 
 export interface UseChannelOptions<S, E, T = S> {
   /** What of the data this component is about: it renders only when that is another. */
@@ -52,7 +60,8 @@ export function useChannel<S, E, T = S>(
   const { enabled = true, interval, label, onEvent } = options
   /** Of the channel, if it is wanted. */
   const key = enabled && channel ? channel.key : undefined
-  const [view] = useState(createView<S, T>)
+  const [open] = useState(createViews<S, T>)
+  const view = open()
   const latest = useLatest({ channel, options })
   const look = useRef(() => {})
 
@@ -78,12 +87,14 @@ export function useChannel<S, E, T = S>(
     [client, key, interval, label, latest],
   )
 
-  const see = (state: ChannelState<S>) => view(state, key, refresh, options)
+  const see = (state: ChannelState<S>) => view.see(state, key, refresh, options)
   const result = useSyncExternalStore(
     subscribe,
     () => see(channel ? client.getState(channel) : nothing),
     () => see(channel ? client.store(channel).getServerSnapshot() : nothing),
   )
+  useInsertionEffect(view.commit)
+
   // A subscriber of its own: state comes per frame, and no event should wait for a frame that a hidden page does not get.
   const listens = onEvent !== undefined
   useEffect(() => (listens ? subscribe() : undefined), [subscribe, listens])

@@ -28,60 +28,72 @@ interface Lens<S, T> {
   isEqual?: ((a: T, b: T) => boolean) | undefined
 }
 
-/**
- * Shows one component the state of its channel, of this key if it is wanted. `refresh` is another function for another
- * channel or client.
- */
-export type View<S, T> = (
-  state: ChannelState<S>,
-  key: string | undefined,
-  refresh: () => Promise<void>,
-  lens: Lens<S, T>,
-) => ChannelResult<T>
+interface Sight<S, T> {
+  seen?: ChannelState<S>
+  selector?: Lens<S, T>['select']
+  /** Selected of `seen`; the fields of `result` may be older, where nobody reads them. */
+  selected?: T | undefined
+  fields?: ChannelResult<T>
+  result?: ChannelResult<T>
+}
 
-/**
- * The memory of one component. It is no more than that: a render that is thrown away may cost the next one an object, and
- * does not show in it.
- */
-export function createView<S, T>(): View<S, T> {
+/** What one render sees. It begins with what the last committed one saw, and leaves no trace unless it is committed too. */
+export interface View<S, T> {
+  /** The state of the channel, of this key if it is wanted; `refresh` is another one for another channel or client. */
+  see(state: ChannelState<S>, key: string | undefined, refresh: () => Promise<void>, lens: Lens<S, T>): ChannelResult<T>
+  commit(): void
+}
+
+/** For one component: opens a view for each of its renders. */
+export function createViews<S, T>(): () => View<S, T> {
   // Whoever calls `refresh` later on means the channel of now.
   const read = new Set(['refresh'] as (keyof ChannelResult<T>)[])
-  let seen: ChannelState<S> | undefined
-  let selector: Lens<S, T>['select']
-  /** Selected of `seen`; the fields of `result` may be older, where nobody reads them. */
-  let selected: T | undefined
-  let fields: ChannelResult<T> | undefined
-  let result: ChannelResult<T>
+  let committed: Sight<S, T> = {}
 
-  return (state, key, refresh, { select, isEqual = Object.is }) => {
-    if (state === seen && select === selector && refresh === fields?.refresh) return result
-    if (select !== selector || !Object.is(state.data, seen?.data)) {
-      const data = (select && state.data !== undefined ? select(state.data) : state.data) as T | undefined
-      if (selected === undefined || data === undefined || !isEqual(selected, data)) selected = data
+  return () => {
+    const own = { ...committed }
+    return {
+      see(state, key, refresh, { select, isEqual = Object.is }) {
+        const { seen, selector, selected, fields, result } = own
+        if (result && state === seen && select === selector && refresh === fields?.refresh) return result
+        if (!fields || select !== selector || !Object.is(state.data, seen?.data)) {
+          const data = (select && state.data !== undefined ? select(state.data) : state.data) as T | undefined
+          if (selected === undefined || data === undefined || !isEqual(selected, data)) own.selected = data
+        }
+        own.seen = state
+        own.selector = select
+        const next = fieldsOf(state, own.selected, key !== undefined, refresh)
+        if (result && fields && [...read].every((name) => Object.is(next[name], fields[name]))) return result
+        own.fields = next
+        own.result = new Proxy(next, {
+          get(_, name: keyof ChannelResult<T>) {
+            read.add(name)
+            return next[name]
+          },
+        })
+        return own.result
+      },
+      commit() {
+        committed = own
+      },
     }
-    seen = state
-    selector = select
+  }
+}
 
-    const { status } = state
-    const isWanted = key !== undefined
-    const next: ChannelResult<T> = {
-      ...state,
-      data: selected,
-      status: !isWanted ? 'idle' : status === 'idle' ? 'connecting' : status,
-      isLive: isWanted && status === 'live',
-      isStale: isWanted ? state.isStale : selected !== undefined,
-      refresh,
-    }
-    const shown = fields
-    if (!shown || [...read].some((name) => !Object.is(next[name], shown[name]))) {
-      fields = next
-      result = new Proxy(next, {
-        get(_, name: keyof ChannelResult<T>) {
-          read.add(name)
-          return next[name]
-        },
-      })
-    }
-    return result
+/** Who does not want the channel is shown what was known of it. */
+function fieldsOf<S, T>(
+  state: ChannelState<S>,
+  data: T | undefined,
+  isWanted: boolean,
+  refresh: () => Promise<void>,
+): ChannelResult<T> {
+  const { status } = state
+  return {
+    ...state,
+    data,
+    status: !isWanted ? 'idle' : status === 'idle' ? 'connecting' : status,
+    isLive: isWanted && status === 'live',
+    isStale: isWanted ? state.isStale : data !== undefined,
+    refresh,
   }
 }

@@ -1,6 +1,16 @@
 import { type Channel, defineChannel, type StreamEvent } from 'millrace'
 import { useChannel } from 'millrace/react'
-import { Component, createElement, lazy, type ReactNode, Suspense, startTransition, useState, version } from 'react'
+import {
+  Component,
+  createElement,
+  lazy,
+  type ReactNode,
+  Suspense,
+  startTransition,
+  useLayoutEffect,
+  useState,
+  version,
+} from 'react'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { closeServers } from '../../support/http-server'
 import { until } from '../../support/until'
@@ -244,6 +254,49 @@ describe('a component renders only when what it reads has changed', () => {
     feed.write(block({ n: 1, name: 'ben' }))
     await until(() => page.text === 'benlivetrue1')
     expect(parts.map(({ count }, index) => count - before[index]!)).toEqual([1, 0, 1, 0, 11])
+  })
+
+  test('also while a transition to another channel waits', async () => {
+    const feed = await startBoard()
+    const { client } = startClient()
+    const never = new Promise<{ default: () => ReactNode }>(() => {})
+    const Never = lazy(() => never)
+    let committed = 0
+    let go = () => {}
+    function Name() {
+      const [id, setId] = useState('a')
+      go = () => startTransition(() => setId('b'))
+      const { data } = useChannel(channelOf(feed, id), { select: ({ name }) => name, label: 'Name' })
+      useLayoutEffect(() => {
+        committed += 1
+      })
+      return (
+        <>
+          {data}
+          {id === 'b' && <Never />}
+        </>
+      )
+    }
+    function Count() {
+      return <>{useChannel(channelOf(feed, 'a'), { select: ({ n }) => n }).data}</>
+    }
+    const page = render(
+      <Suspense fallback="wait">
+        <Name />
+        <Count />
+      </Suspense>,
+      client,
+    )
+    await until(() => page.text === 'ann0')
+    await later()
+    const before = committed
+    go()
+    for (let n = 1; n <= 10; n += 1) {
+      feed.write(block({ n }))
+      await until(() => page.text === `ann${n}`)
+    }
+    expect(committed).toBe(before)
+    expect(client.stats().channels).toHaveLength(1)
   })
 
   test('keeps the result of a field that is read later up to date from then on', async () => {
