@@ -10,6 +10,7 @@ const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { versio
 const entry = {
   index: 'src/index.ts',
   vanilla: 'src/vanilla/index.ts',
+  react: 'src/react/index.ts',
 }
 
 const shared: Options = {
@@ -33,7 +34,7 @@ export default defineConfig([
     // Neither Node's nor a browser's: esbuild leaves `process.env.NODE_ENV` to the user's bundler.
     platform: 'neutral',
     // Entries reach the core by its public name, and so share the one copy that the page has.
-    external: [/^millrace(\/|$)/],
+    external: [/^millrace(\/|$)/, 'react'],
     // Declarations that we show but do not install are copied in.
     dts: { resolve: ['@standard-schema/spec'] },
     sourcemap: true,

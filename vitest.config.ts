@@ -17,6 +17,12 @@ const fromDist = {
   ],
 }
 
+/** The React before: react-dom of 18 brings no `react` of its own along. */
+const reactEighteen = [
+  { find: /^react(\/.*)?$/, replacement: 'react-18$1' },
+  { find: /^react-dom(\/.*)?$/, replacement: 'react-dom-18$1' },
+]
+
 /** Tests that know only the public API, and so run against the sources and against what is published. */
 const publicTests = ['test/{laws,field-reports,behaviour,types}/**/*.test.{ts,tsx}']
 
@@ -36,6 +42,15 @@ export default defineConfig({
       },
       { extends: true, resolve: fromSource, test: { name: 'public', include: publicTests } },
       { extends: true, resolve: fromDist, test: { name: 'dist', include: publicTests } },
+      {
+        extends: true,
+        resolve: { alias: [...fromSource.alias, ...reactEighteen] },
+        test: {
+          name: 'react-18',
+          include: ['test/{behaviour,field-reports}/**/*.test.tsx'],
+          setupFiles: [path('test/support/react-18.ts')],
+        },
+      },
       {
         extends: true,
         resolve: fromSource,

@@ -1,15 +1,16 @@
 import { execFileSync, execSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 
-// What is published must work where nothing else is installed: unpacks the tarball into an empty project, loads every
+// What is published must work where nothing but its peers is installed: unpacks the tarball into an empty project, loads every
 // entry as ESM and as CommonJS, and compiles files that import them all, with the declarations checked too.
 const project = mkdtempSync(join(tmpdir(), 'millrace-package-'))
 try {
   const files = unpack()
   const entries = entryNames()
   write('package.json', '{ "private": true }')
+  for (const peer of peers()) link(peer)
 
   write('load.mjs', entries.map((entry) => `await import('${entry}')`).join('\n'))
   write('load.cjs', entries.map((entry) => `require('${entry}')`).join('\n'))
@@ -27,7 +28,7 @@ try {
   node(resolve('node_modules/typescript/bin/tsc'))
 
   console.log(
-    `${entries.join(', ')}: load and compile with nothing else installed. In the tarball:\n${files.join('\n')}`,
+    `${entries.join(', ')}: load and compile with nothing but the peers installed. In the tarball:\n${files.join('\n')}`,
   )
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
@@ -52,6 +53,22 @@ function entryNames(): string[] {
   return Object.entries(exports)
     .filter(([, target]) => typeof target === 'object')
     .map(([subpath]) => subpath.replace(/^\./, 'millrace'))
+}
+
+/** What an adapter is an adapter of; its users have it, and its types. */
+function peers(): string[] {
+  const { peerDependencies = {} } = JSON.parse(readFileSync(join(home(), 'package.json'), 'utf8')) as {
+    peerDependencies?: Record<string, string>
+  }
+  return Object.keys(peerDependencies).flatMap((name) => [name, `@types/${name}`])
+}
+
+function link(name: string): void {
+  const target = resolve('node_modules', name)
+  const place = join(project, 'node_modules', name)
+  if (!existsSync(target)) return
+  mkdirSync(dirname(place), { recursive: true })
+  symlinkSync(target, place, 'junction')
 }
 
 function home(): string {

@@ -7,21 +7,25 @@ import { describe, expect, test } from 'vitest'
 
 interface Example {
   readonly name: string
+  /** `ts` or `tsx`. */
+  readonly language: string
   readonly code: string
 }
 
 function fromMarkdown(file: string): Example[] {
   const text = readFileSync(file, 'utf8')
-  return [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code = ''], index) => ({
+  return [...text.matchAll(/```(tsx?)\n([\s\S]*?)```/g)].map(([, language = '', code = ''], index) => ({
     name: `${file} ${index + 1}`,
+    language,
     code,
   }))
 }
 
 function fromComments(file: string): Example[] {
   const text = readFileSync(file, 'utf8')
-  return [...text.matchAll(/ \* ```ts\n([\s\S]*?) \* ```/g)].map(([, code = ''], index) => ({
+  return [...text.matchAll(/ \* ```(tsx?)\n([\s\S]*?) \* ```/g)].map(([, language = '', code = ''], index) => ({
     name: `${file} ${index + 1}`,
+    language,
     code: code.replace(/^ \* ?/gm, ''),
   }))
 }
@@ -31,7 +35,10 @@ function compile(examples: readonly Example[]): Map<string, string[]> {
   const { config } = ts.readConfigFile('tsconfig.json', ts.sys.readFile)
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, process.cwd())
   const files = new Map(
-    examples.map(({ name, code }, index) => [resolve(`example-${index}.ts`), { name, code: `${code}\nexport {}\n` }]),
+    examples.map(({ name, language, code }, index) => [
+      resolve(`example-${index}.${language}`),
+      { name, code: `${code}\nexport {}\n` },
+    ]),
   )
   const host = ts.createCompilerHost(options)
   const { fileExists, getSourceFile } = host
@@ -60,9 +67,9 @@ function compile(examples: readonly Example[]): Map<string, string[]> {
 const examples = [
   ...fromMarkdown('README.md'),
   ...readdirSync('src', { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
+    .filter((name) => /\.tsx?$/.test(name))
     .flatMap((name) => fromComments(join('src', name))),
-  { name: 'a wrong one', code: "import { getClient } from 'millrace'\ngetClient().subscribe(1)" },
+  { name: 'a wrong one', language: 'ts', code: "import { getClient } from 'millrace'\ngetClient().subscribe(1)" },
 ]
 const said = compile(examples)
 
@@ -84,9 +91,14 @@ describe('an example compiles', () => {
     'coordinatedFetch',
     'bind',
     'mount',
+    'useChannel',
+    'useEvents',
+    'useJson',
+    'useStats',
+    'useClient',
   ])('of %s stands beside it', (name) => {
     expect(
-      examples.filter((example) => example.name.startsWith('src') && example.code.includes(`${name}(`)),
+      examples.filter((example) => example.name.startsWith('src') && new RegExp(`\\b${name}[<(]`).test(example.code)),
     ).not.toEqual([])
   })
 })

@@ -1,0 +1,43 @@
+import { type Client, getClient } from 'millrace'
+import { type Context, createContext, createElement, type ReactNode, useContext } from 'react'
+
+const ClientContext: Context<Client | undefined> = createContext<Client | undefined>(undefined)
+
+export interface MillraceProviderProps {
+  /** The client of all components below. Make it once, outside of them. */
+  client: Client
+  children?: ReactNode
+}
+
+/**
+ * Gives the components below it a client of your own. Optional: without it they share the page's one, `getClient()`.
+ *
+ * @example
+ * ```tsx
+ * import { createClient } from 'millrace'
+ * import { MillraceProvider } from 'millrace/react'
+ *
+ * const client = createClient({ baseUrl: 'https://example.com' })
+ * const App = () => <MillraceProvider client={client}>…</MillraceProvider>
+ * ```
+ */
+export function MillraceProvider({ client, children }: MillraceProviderProps): ReactNode {
+  return createElement(ClientContext.Provider, { value: client }, children)
+}
+
+/**
+ * The client of the nearest {@link MillraceProvider}, else the page's one.
+ *
+ * @example
+ * ```tsx
+ * import { useClient } from 'millrace/react'
+ *
+ * function SignOut() {
+ *   const client = useClient()
+ *   return <button onClick={() => client.setIdentity(null)}>Sign out</button>
+ * }
+ * ```
+ */
+export function useClient(): Client {
+  return useContext(ClientContext) ?? getClient()
+}
