@@ -75,6 +75,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     alert,
     onRequest: (record) => emitter.emit('request', () => record),
     account,
+    onKept: (answer) => control?.answered(answer),
   }
   const gate = createGate(network)
   const sender = createSender(gate, network)
@@ -124,6 +125,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
         leaveIdentity()
       },
       onInvalidate: invalidateHere,
+      onAnswer: requests.learn,
     })
 
   const client: ConfigurableClient = {
