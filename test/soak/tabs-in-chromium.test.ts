@@ -19,6 +19,7 @@ test(`${ROUNDS} rounds of tabs that come and go in every way, seed ${SEED}`, asy
   const world = await startTabs({ bfcache: true })
   const tabs: Tab[] = []
   const frozen = new Set<Tab>()
+  const disabled = new Set<Tab>()
   const log: string[] = []
   const remove = (tab: Tab) => tabs.splice(tabs.indexOf(tab), 1)
 
@@ -46,8 +47,14 @@ test(`${ROUNDS} rounds of tabs that come and go in every way, seed ${SEED}`, asy
       await tab.page.goBack({ waitUntil: 'commit' })
       frozen.delete(tab)
     },
-    disable: (tab) => tab.run('client.disable()'),
-    enable: (tab) => tab.run('client.enable()'),
+    disable: (tab) => {
+      disabled.add(tab)
+      return tab.run('client.disable()')
+    },
+    enable: (tab) => {
+      disabled.delete(tab)
+      return tab.run('client.enable()')
+    },
   }
 
   await open()
@@ -63,6 +70,15 @@ test(`${ROUNDS} rounds of tabs that come and go in every way, seed ${SEED}`, asy
       log.push(`${round} ${name} ${tabs.indexOf(tab)}`)
       await acts[name]!(tab)
       await until(() => world.open <= 1, { what: `one connection after ${log.at(-1)}`, within: 5_000 })
+      // Half of the time things settle first, half of the time the next blow falls at once.
+      const awake = tabs.filter((each) => !frozen.has(each) && !disabled.has(each))
+      if (random() < 0.5 || awake.length === 0) continue
+      const now = world.last
+      const witness = pick(awake)
+      await until(async () => ((await witness.read()).ids.at(-1) ?? 0) >= now, {
+        what: `event ${now} in tab ${tabs.indexOf(witness)} after ${log.join(', ')}`,
+        within: 10_000,
+      })
     }
   } finally {
     clearInterval(writing)
