@@ -10,6 +10,7 @@ const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { versio
 const entry = {
   index: 'src/index.ts',
   vanilla: 'src/vanilla/index.ts',
+  vue: 'src/vue/index.ts',
 }
 
 const shared: Options = {

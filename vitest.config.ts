@@ -17,6 +17,15 @@ const fromDist = {
   ],
 }
 
+/** The oldest Vue that the adapter promises to work with, in place of the newest. */
+const withVue33 = {
+  alias: [
+    { find: /^vue$/, replacement: 'vue-3.3' },
+    { find: /^vue\/(.+)$/, replacement: 'vue-3.3/$1' },
+    ...fromSource.alias,
+  ],
+}
+
 /** Tests that know only the public API, and so run against the sources and against what is published. */
 const publicTests = ['test/{laws,field-reports,behaviour,types}/**/*.test.{ts,tsx}']
 
@@ -35,6 +44,11 @@ export default defineConfig({
         test: { name: 'unit', include: ['test/unit/**/*.test.{ts,tsx}', 'test/*.test.ts'] },
       },
       { extends: true, resolve: fromSource, test: { name: 'public', include: publicTests } },
+      {
+        extends: true,
+        resolve: withVue33,
+        test: { name: 'vue-3.3', include: ['test/behaviour/vue/**/*.test.ts'] },
+      },
       { extends: true, resolve: fromDist, test: { name: 'dist', include: publicTests } },
       {
         extends: true,
