@@ -20,8 +20,8 @@ import {
 import { useClient } from './client'
 import { whileActive } from './while-active'
 
-/** A channel, or nothing for now. */
-export type MaybeChannel<S, E> = Channel<S, E> | null | false | undefined
+/** A channel, or nothing for now: `id && channel(id)` is one too. */
+export type MaybeChannel<S, E> = Channel<S, E> | null | false | 0 | '' | undefined
 
 /** How to take part in a channel. The functions may be new every time: the latest is called. */
 export interface UseChannelOptions<S, E, T = S> {

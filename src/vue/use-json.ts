@@ -64,7 +64,7 @@ export function useJson<T>(
       snapshot && defineChannel<T>({ key: ['millrace.json', snapshot], snapshot, interval, ...(schema && { schema }) })
     )
   }
-  return live<T, never>(channel as () => Channel<T, never>, options, {
+  return live<T, never>(channel, options, {
     ...client,
     subscribe: subscribe as Client['subscribe'],
     refresh: (channel) => (ask ? ask({ ttl: 1 }) : client.refresh(channel)),

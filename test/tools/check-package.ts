@@ -1,14 +1,15 @@
 import { execFileSync, execSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
-// What is published must work where nothing else is installed: unpacks the tarball into an empty project, loads every
+// What is published must work where nothing but its peers is installed: unpacks the tarball into an empty project, loads every
 // entry as ESM and as CommonJS, and compiles files that import them all, with the declarations checked too.
 const project = mkdtempSync(join(tmpdir(), 'millrace-package-'))
 try {
   const files = unpack()
   const entries = entryNames()
+  linkPeers()
   write('package.json', '{ "private": true }')
 
   write('load.mjs', entries.map((entry) => `await import('${entry}')`).join('\n'))
@@ -27,7 +28,7 @@ try {
   node(resolve('node_modules/typescript/bin/tsc'))
 
   console.log(
-    `${entries.join(', ')}: load and compile with nothing else installed. In the tarball:\n${files.join('\n')}`,
+    `${entries.join(', ')}: load and compile with only their peers installed. In the tarball:\n${files.join('\n')}`,
   )
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
@@ -52,6 +53,13 @@ function entryNames(): string[] {
   return Object.entries(exports)
     .filter(([, target]) => typeof target === 'object')
     .map(([subpath]) => subpath.replace(/^\./, 'millrace'))
+}
+
+/** The frameworks that adapters are for, as a user has them. */
+function linkPeers(): void {
+  const { peerDependencies } = JSON.parse(readFileSync(join(home(), 'package.json'), 'utf8'))
+  for (const peer of Object.keys(peerDependencies))
+    symlinkSync(resolve('node_modules', peer), join(project, 'node_modules', peer), 'dir')
 }
 
 function home(): string {

@@ -84,9 +84,15 @@ describe('an example compiles', () => {
     'coordinatedFetch',
     'bind',
     'mount',
+    'createMillrace',
+    'useClient',
+    'useChannel',
+    'useEvents',
+    'useJson',
+    'useStats',
   ])('of %s stands beside it', (name) => {
     expect(
-      examples.filter((example) => example.name.startsWith('src') && example.code.includes(`${name}(`)),
+      examples.filter((example) => example.name.startsWith('src') && new RegExp(`\\b${name}[<(]`).test(example.code)),
     ).not.toEqual([])
   })
 })

@@ -160,7 +160,10 @@ describe('options that change', () => {
     })
     const shown = mount(Root, client)
     const polls = async (count: number) => {
-      await until(async () => (await clock.advance(0), shown.text === 'body' && feed.snapshotRequests.length === count))
+      await until(async () => {
+        await clock.advance(0)
+        return shown.text === 'body' && feed.snapshotRequests.length === count
+      })
     }
     await polls(1)
     for (let n = 0; n < 20; n += 1) {

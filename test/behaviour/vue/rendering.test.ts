@@ -32,7 +32,10 @@ describe('1,000 renders', () => {
     const n = ref(0)
     const Root = defineComponent(() => {
       const { data } = useChannel(
-        () => (n.value, quotes(feed.streamUrl)),
+        () => {
+          void n.value
+          return quotes(feed.streamUrl)
+        },
         () => {
           const now = n.value
           return { select: (all) => (all.RYE ?? 0) + now, onEvent: () => heard.push(now), label: 'rye' }
@@ -191,7 +194,10 @@ describe('what is returned', () => {
     const seen: unknown[] = []
     const Root = defineComponent(() => {
       const { data } = useChannel(channel)
-      return () => (seen.push(data.value), h('p', JSON.stringify(data.value)))
+      return () => {
+        seen.push(data.value)
+        return h('p', JSON.stringify(data.value))
+      }
     })
     const shown = mount(Root, client)
     await until(() => shown.text !== '')

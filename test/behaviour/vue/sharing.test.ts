@@ -75,7 +75,13 @@ describe('many components', () => {
       },
     })
     // What the compiler of `<script setup>` makes of a file's name.
-    const OfAFile = { __name: 'PriceTicker', setup: () => (useChannel(channel), () => h('p')) }
+    const OfAFile = {
+      __name: 'PriceTicker',
+      setup() {
+        useChannel(channel)
+        return () => h('p')
+      },
+    }
     mount(() => [h(Named), h(OfAFile)], client)
     const { channels } = client.stats()
     expect(channels[0]?.subscribers.map(({ label }) => label)).toEqual(['UserBoard', 'sound', 'PriceTicker'])
@@ -87,7 +93,10 @@ describe('the client', () => {
     const { client } = startClient()
     const page = configure({ environment: 'test' })
     const seen: unknown[] = []
-    const Root = defineComponent(() => (seen.push(useClient()), () => null))
+    const Root = defineComponent(() => {
+      seen.push(useClient())
+      return () => null
+    })
     mount(Root, client)
     mount(Root)
     expect(seen).toEqual([client, page])
