@@ -91,6 +91,7 @@ describe('a key that changes', () => {
     expect(shown.text).toBe('idle undefined')
     // Nothing to refresh.
     shown.element.querySelector('p')!.click()
+    expect(client.stats().channels).toEqual([])
     name.value = 'hall'
     await until(() => shown.text === 'live ')
     feed.write(block('hello', { event: 'hall' }))
@@ -208,14 +209,21 @@ describe('a channel that fails for good', () => {
 
   test('and one that is refused is shown as failed, and told to the app', async () => {
     const { client } = startClient()
+    const feed = await startFeed()
+    const key = ref('k')
     const Root = defineComponent(() => {
-      const { status, error } = useChannel(defineChannel({ key: 'k', stream: 'http://127.0.0.1:1/a' }))
+      const { status, error } = useChannel(() => defineChannel({ key: key.value, stream: feed.streamUrl }))
       return () => h('p', `${status.value} ${error.value?.code}`)
     })
-    client.subscribe(defineChannel({ key: 'k', stream: 'http://127.0.0.1:1/b' }), {})
+    client.subscribe(defineChannel({ key: 'k', stream: feed.snapshotUrl }), {})
     const shown = mount(Root, client)
     expect(shown.text).toBe('failed config')
     expect(shown.errors).toMatchObject([{ code: 'config' }])
+    key.value = 'another'
+    await until(() => shown.text === 'live undefined')
+    key.value = 'k'
+    await until(() => shown.text === 'failed config')
+    expect(client.stats().subscriptions.active).toBe(1)
     client.close()
     const late = mount(Root, client)
     expect(late.text).toBe('failed closed')

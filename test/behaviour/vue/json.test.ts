@@ -68,9 +68,11 @@ describe('a URL that is asked for once', () => {
     await until(() => shown.text === '/d complete /d')
     path.value = '/a'
     await until(() => shown.text === '/a complete /a')
+    const { asked } = client.stats().requests
     path.value = null
     await nextTick()
     expect(shown.text).toBe('null idle undefined')
+    expect(client.stats().requests.asked).toBe(asked)
     expect(seen.filter((line) => !/^(\S+) (idle undefined|connecting undefined|complete \1)$/.test(line))).toEqual([])
   })
 

@@ -2,7 +2,7 @@ import './app'
 import { defineChannel, type StreamEvent } from 'millrace'
 import { useChannel, useEvents, useJson } from 'millrace/vue'
 import { afterEach, describe, expect, test } from 'vitest'
-import { defineComponent, effectScope, h, nextTick, onMounted, ref, Suspense, watchEffect } from 'vue'
+import { defineComponent, effectScope, h, KeepAlive, nextTick, onMounted, ref, Suspense, watchEffect } from 'vue'
 import { closeServers } from '../../support/http-server'
 import { until } from '../../support/until'
 import {
@@ -207,12 +207,14 @@ describe('outside of components', () => {
       return () => h('p', `${status.value} ${data.value};`)
     })
     const first = ref(true)
-    const shown = mount(() => [first.value && h(One), h(One)], client)
+    const shown = mount(() => [h(KeepAlive, () => first.value && h(One)), h(One)], client)
     await until(() => shown.text === 'live undefined;live undefined;')
     first.value = false
     await nextTick()
+    expect(client.stats().subscriptions.active).toBe(1)
     feed.write(block('one'))
     await until(() => shown.text === 'live one;')
+    shown.unmount()
     expect(client.stats().subscriptions).toMatchObject({ active: 1, total: 1 })
     scope.stop()
     await until(() => feed.open === 0)

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { defineComponent, h, isReadonly, nextTick, onUpdated, ref, shallowRef } from 'vue'
 import { closeServers } from '../../support/http-server'
 import { until } from '../../support/until'
-import { block, closeClients, json, startClient, startFeed } from '../channels/watch'
+import { block, closeClients, json, startClient, startFeed, startStill } from '../channels/watch'
 import { mount, turns, unmountAll } from './app'
 
 afterEach(unmountAll)
@@ -125,6 +125,28 @@ describe('a component renders', () => {
     }
     expect(shown.text).toContain('selected 1;close 2;')
     expect(renders).toEqual({ ...before, close: before.close + 1, whole: before.whole + 3 })
+  })
+
+  test('once a frame, while `onEvent` hears each event as it comes', async () => {
+    const feed = await startFeed()
+    const { client, clock } = startStill()
+    const heard: number[] = []
+    const component = (onEvent?: (event: StreamEvent<string, Quote>) => void) =>
+      defineComponent(() => {
+        const { data } = useChannel(quotes(feed.streamUrl), onEvent ? { onEvent } : {})
+        return () => h('p', `${data.value?.RYE};`)
+      })
+    const Frames = component()
+    const Events = component(({ data }) => heard.push(data.last))
+    const shown = mount(() => [h(Frames), h(Events)], client)
+    await until(() => feed.open === 1)
+    feed.write(block({ symbol: 'RYE', last: 1 }))
+    await until(() => heard.length === 1)
+    await nextTick()
+    expect(shown.text).toBe('undefined;1;')
+    await clock.advance(16)
+    await nextTick()
+    expect(shown.text).toBe('1;1;')
   })
 
   test('once a frame, however many events come', async () => {

@@ -13,9 +13,12 @@ afterEach(closeClients)
 afterEach(closeServers)
 afterEach(() => {
   vi.useRealTimers()
+  vi.unstubAllEnvs()
 })
 
 test('show what the client knows, 4 times a second at most, whatever happens', async () => {
+  // Where polls come once a second at most.
+  vi.stubEnv('NODE_ENV', 'production')
   const feed = await startFeed()
   const { client } = startClient()
   let stats: Readonly<Ref<Stats>> | undefined
