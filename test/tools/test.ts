@@ -10,7 +10,7 @@ const steps: [name: string, command: string][] = [
   ['Lint', 'npm run --silent lint'],
   ['Types', 'npm run --silent typecheck'],
   ['Build', 'npm run --silent build'],
-  ['Tests of the sources', vitest('sources', 'unit', 'public', 'react-18', 'browser')],
+  ['Tests of the sources', vitest('sources', 'unit', 'public', 'react-18', 'vue-3.3', 'browser')],
   ['Tests of dist', vitest('dist', 'dist')],
   ['Size', 'npm run --silent size'],
   ['Package: declarations', 'tsc -p test/tsconfig.dist.json'],
