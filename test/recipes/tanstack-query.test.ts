@@ -153,8 +153,8 @@ describe('a query that mirrors a channel', () => {
   test('asks the server when it is asked again', async () => {
     const { orders, client, queries, options, cached } = await start()
     cleanups.push(mirror.mirrorOrders(client, queries))
+    await until(() => client.getState(mirrored).status === 'live' && cached())
     observe(queries, options)
-    await until(() => orders.open === 1 && queries.isFetching() === 0 && cached())
     orders.put({ id: 'a', state: 'paid' }, { told: false })
     await queries.invalidateQueries(options)
     expect(cached()).toEqual([{ id: 'a', state: 'paid' }])
