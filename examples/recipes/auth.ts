@@ -16,11 +16,12 @@ export function createSessionClient(baseUrl: string, session: Session, onSignedO
     identity: session.user,
     headers: () => ({ authorization: `Bearer ${token}` }),
     async onUnauthorized() {
+      if (!token) return false
       // The plain `fetch`: through the client it would wait for itself.
       const answer = await fetch(new URL('/api/token', baseUrl), { method: 'POST', credentials: 'include' })
-      if (answer.ok) token = (await answer.json()).token
-      else onSignedOut()
-      return answer.ok
+      token = answer.ok ? (await answer.json()).token : ''
+      if (!token) onSignedOut()
+      return token !== ''
     },
   })
 }
