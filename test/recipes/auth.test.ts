@@ -87,6 +87,7 @@ test('the end of the session is told once, and nobody asks on', async () => {
   await expect(client.json('/api/orders')).rejects.toMatchObject({ code: 'unauthorized', status: 401 })
   await until(() => client.getState(channel).status === 'failed')
   expect(client.getState(channel).error).toMatchObject({ code: 'unauthorized' })
+  await expect(client.json('/api/orders')).rejects.toMatchObject({ code: 'unauthorized' })
   const { length } = orders.server.requests
   expect(renewals()).toBe(1)
   expect(onSignedOut).toHaveBeenCalledTimes(1)

@@ -100,6 +100,19 @@ describe('queries that follow a stream', () => {
     expect(streams(orders)).toBe(2)
   })
 
+  test('are updated once for all events of a frame', async () => {
+    const { orders, queries, cached } = await startFollowed()
+    let updates = 0
+    cleanups.push(
+      queries.getQueryCache().subscribe((event) => {
+        if (event.type === 'updated' && event.action.type === 'success') updates += 1
+      }),
+    )
+    for (let n = 0; n < 100; n += 1) orders.put({ id: `${n}`, state: 'open' })
+    await until(() => expect(cached()).toHaveLength(101))
+    expect(updates).toBeLessThan(20)
+  })
+
   test('cost a few requests at most for a burst of events during a fetch', async () => {
     const { orders, queries, options, cached } = await startFollowed()
     const before = lists(orders)
