@@ -94,7 +94,7 @@ export function createLink(
     start: hooks.start,
     stop: hooks.stop,
     announce() {
-      epoch = Math.max(epoch + 1, clock.now())
+      epoch = Math.max(epoch + 1, Math.floor(clock.now()))
       post('leader')
       pulse()
     },
