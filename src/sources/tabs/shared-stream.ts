@@ -82,24 +82,22 @@ export function createSharedStream(
       sent = 0
       followers.clear()
       chain = unjoined
-      local = createLocal()
-      for (const sink of sinks) local.attach(sink)
-      local.attach(relay)
+      startFrom(cursor)
     },
     stop() {
       cursor = local.lastEventId()
       resumed = true
       reconnects += local.reconnects()
       duplicates += local.duplicates()
-      // First, since those who stay are told what becomes of the source.
-      local.detach(relay)
-      for (const sink of sinks) local.detach(sink)
+      stopLocal()
     },
     greeting: () => ({
       cursor,
       fresh: [...sinks].map((sink) => sink.wanted()).filter((wanted) => wanted !== undefined),
     }),
     welcome({ from, cursor: theirs, fresh }) {
+      // Whoever knows nothing yet starts where the other tab stands: what came since would be lost to that one.
+      if (typeof theirs === 'string' && theirs !== '' && !hasPast && local.lastEventId() === '') startFrom(theirs)
       followers.add(from)
       const events = theirs === '' ? undefined : filter.since(theirs as string)
       return {
@@ -154,6 +152,21 @@ export function createSharedStream(
       else link.post('restart')
     },
     separate: () => link.separate(),
+  }
+
+  /** On a connection of this tab's own, in place of the one that it may have. */
+  function startFrom(id: string): void {
+    cursor = id
+    stopLocal()
+    local = createLocal()
+    for (const sink of sinks) local.attach(sink)
+    local.attach(relay)
+  }
+
+  function stopLocal(): void {
+    // The relay first, since those who stay are told what becomes of the source.
+    local.detach(relay)
+    for (const sink of sinks) local.detach(sink)
   }
 
   function createLocal(): StreamSource {
