@@ -105,6 +105,7 @@ export function createSharedStream(
         cursor: local.lastEventId(),
         state: pack(local.state()),
         resumed: local.resumed(),
+        since: theirs,
         events,
         given: given(Array.isArray(fresh) ? fresh : []),
       }
@@ -265,6 +266,8 @@ export function createSharedStream(
     if (!Number.isSafeInteger(n) || typeof theirs !== 'string') return
     const events = message.events === undefined ? undefined : unpackMessages(message.events)
     const isAhead = theirs === cursor || filter.since(theirs) !== undefined
+    // It answers what this tab asked before it knew what it knows now.
+    const isOutdated = message.since !== cursor
     const isKnown = !hasPast || (cursor !== '' && (events !== undefined || isAhead))
     const join = () => {
       stopCatchUp = undefined
@@ -278,7 +281,8 @@ export function createSharedStream(
     }
     if (isKnown || stopCatchUp) {
       if (!stopCatchUp) join()
-    } else if (cursor === '' || theirs === '') {
+    } else if (isOutdated) link.greet()
+    else if (cursor === '' || theirs === '') {
       missed('its server names no ids')
       join()
     } else
