@@ -268,7 +268,7 @@ export function createSharedStream(
     const isAhead = theirs === cursor || filter.since(theirs) !== undefined
     // It answers what this tab asked before it knew what it knows now.
     const isOutdated = message.since !== cursor
-    const isKnown = !hasPast || (cursor !== '' && (events !== undefined || isAhead))
+    const isKnown = cursor === '' ? !hasPast : events !== undefined || isAhead
     const join = () => {
       stopCatchUp = undefined
       filter.expectReplay()
