@@ -100,6 +100,7 @@ export function createSharedSnapshot(
       note(greeting)
       return { state: pack(local.state()), last }
     },
+    sign: () => ({}),
     onLeader: () => link.greet(),
     onMessage,
     onRole: tell,

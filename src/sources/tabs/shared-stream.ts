@@ -119,6 +119,7 @@ export function createSharedStream(
         given: given(Array.isArray(fresh) ? fresh : []),
       }
     },
+    sign: () => ({ n: sent, cursor: local.lastEventId(), name: local.state().name }),
     onLeader(epoch) {
       advance({ type: 'leader', epoch })
     },
@@ -255,6 +256,7 @@ export function createSharedStream(
     else if (type === 'restart') local.restart()
     else if (type === 'status') mirror(message)
     else if (type === 'welcome') onWelcome(message, e)
+    else if (type === 'pong') onSign(message)
     else if (type === 'batch') {
       const events = unpackMessages(message.events)
       if (!events || !Number.isSafeInteger(message.n)) return
@@ -269,6 +271,12 @@ export function createSharedStream(
     state = next
     resumed = message.resumed === true
     tell()
+  }
+
+  /** What was lost last shows in no later message; and an id may come without an event. */
+  function onSign({ n, cursor: theirs, name }: TabMessage): void {
+    if (chain.next !== n || state.name !== name) link.greet()
+    else if (typeof theirs === 'string') cursor = theirs
   }
 
   function onWelcome(message: TabMessage, epoch: number): void {
