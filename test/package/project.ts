@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inject } from 'vitest'
+import type { Manifest } from './entries'
 
 /** A project of somebody who has installed `millrace`, in a folder of its own where nothing else can be found. */
 export interface Project {
@@ -29,6 +30,12 @@ export interface Running {
   readonly output: string
   /** Resolves with the exit code, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals>
+}
+
+/** The package.json in the tarball. */
+export function packedManifest(): Manifest {
+  const text = execFileSync('tar', ['-xzOf', inject('tarball'), 'package/package.json'], { encoding: 'utf8' })
+  return JSON.parse(text) as Manifest
 }
 
 /**
