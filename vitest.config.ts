@@ -80,6 +80,17 @@ export default defineConfig({
           ...alone(2),
         },
       },
+      {
+        extends: true,
+        test: {
+          name: 'package',
+          include: ['test/package/*.test.ts'],
+          globalSetup: [path('test/package/pack.ts')],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          ...alone(3),
+        },
+      },
     ],
   },
 })
