@@ -36,7 +36,6 @@ describe('the package and its peers', () => {
     expect(await project.run('node', ['load.mjs'])).toBe('')
     expect(await project.run('node', ['load.cjs'])).toBe('')
   })
-
 })
 
 describe('what a user writes', () => {
