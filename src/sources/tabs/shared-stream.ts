@@ -276,7 +276,7 @@ export function createSharedStream(
   /** What was lost last shows in no later message; and an id may come without an event. */
   function onSign({ n, cursor: theirs, name }: TabMessage): void {
     if (chain.next !== n || state.name !== name) link.greet()
-    else if (typeof theirs === 'string') cursor = theirs
+    else if (cursor === '' && typeof theirs === 'string') cursor = theirs
   }
 
   function onWelcome(message: TabMessage, epoch: number): void {
