@@ -55,6 +55,13 @@ describe('nothing is lost, doubled or reported missing', () => {
     ],
     ['the last word of a leader is lost', open, open, wait(3), lose(0, 1), wait(20), append],
     [
+      'a leader that is behind its followers stands still while the server is down',
+      ...[open, wait(5), lag(0, 30), open, { do: 'hang', tab: 0 } as const, wait(100_000), append, open],
+      ...[{ do: 'wake', tab: 0 } as const, open, wait(20), { do: 'outage', ms: 20_000 } as const, steal, lose(1, 4)],
+      ...[{ do: 'disable', tab: 6 } as const, wait(16_000), append, { do: 'wake', tab: 0 } as const],
+      { do: 'stall', tab: 0 },
+    ],
+    [
       'the clock is between two milliseconds',
       open,
       open,

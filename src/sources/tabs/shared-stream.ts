@@ -254,8 +254,10 @@ export function createSharedStream(
     const { type, from, e = 0 } = message
     if (type === 'bye') followers.delete(from)
     else if (type === 'restart') local.restart()
-    else if (type === 'status') mirror(message)
-    else if (type === 'welcome') onWelcome(message, e)
+    else if (type === 'status') {
+      mirror(message)
+      if (chain.next === undefined && !catchingUp) link.greet()
+    } else if (type === 'welcome') onWelcome(message, e)
     else if (type === 'pong') onSign(message)
     else if (type === 'batch') {
       const events = unpackMessages(message.events)
@@ -276,7 +278,7 @@ export function createSharedStream(
   /** What was lost last shows in no later message; and an id may come without an event. */
   function onSign({ n, cursor: theirs, name }: TabMessage): void {
     if (chain.next !== n || state.name !== name) link.greet()
-    else if (typeof theirs === 'string') cursor = theirs
+    else if (cursor === '' && typeof theirs === 'string') cursor = theirs
   }
 
   function onWelcome(message: TabMessage, epoch: number): void {
@@ -302,7 +304,8 @@ export function createSharedStream(
     else if (cursor === '' || theirs === '') {
       missed('its server names no ids')
       join(n as number)
-    } else catchingUp = catchUp(theirs, n as number, join)
+    } else if (isOnItsWay(message.state)) mirror({ ...message, resumed: true })
+    else catchingUp = catchUp(theirs, n as number, join)
   }
 
   /** A leader that was behind is met in what it relays: at the first event there that this tab knows. */
@@ -395,6 +398,11 @@ export function createSharedStream(
     hasPast = true
     each((sink) => sink.onMessages(messages))
   }
+}
+
+/** Such a leader may be behind: what it will bring is to be seen when its stream is open. */
+function isOnItsWay(state: unknown): boolean {
+  return /^(idle|connecting|waiting|held-back)$/.test(unpack<StreamState>(state)?.name ?? '')
 }
 
 /** A sink that wants nothing for itself. */
