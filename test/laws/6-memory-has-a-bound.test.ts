@@ -453,10 +453,14 @@ describe('a client that worked for a long time', () => {
     await work(0, 150)
     const before = await settledHeap()
     await work(150, 450)
-    const grown = (await settledHeap()) - before
     expect(client.stats()).toMatchObject({ channels: [], timers: [], subscriptions: { active: 0, total: 450 } })
-    // What each round answers with: 2 kB, three times. Left behind, they would be almost two megabytes.
-    expect(grown).toBeLessThan(700_000)
+    // What each round answers with: 2 kB, three times. Left behind, they would be almost two megabytes. On a busy machine
+    // the platform takes its time to let go of its own.
+    await until(async () => (await settledHeap()) - before, {
+      accept: (grown) => grown < 700_000,
+      what: 'a heap that is as small as before',
+      within: 10_000,
+    })
   })
 
   test('keeps nothing of answers whose bodies nobody reads', async () => {
