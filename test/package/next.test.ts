@@ -31,9 +31,13 @@ describe('the App Router of Next.js', () => {
     expect(live.server.requests).toEqual([])
 
     const port = await freePort()
-    const next = project.start('node', ['node_modules/next/dist/bin/next', 'start', '-H', '127.0.0.1', '-p', `${port}`], {
-      env,
-    })
+    const next = project.start(
+      'node',
+      ['node_modules/next/dist/bin/next', 'start', '-H', '127.0.0.1', '-p', `${port}`],
+      {
+        env,
+      },
+    )
     const url = `http://127.0.0.1:${port}/`
     await until(async () => (await fetch(url)).ok, { what: 'Next.js to answer', within: 20_000 })
     for (let request = 0; request < 5; request += 1) {

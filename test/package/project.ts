@@ -47,10 +47,17 @@ export async function installProject(name: string, add: Record<string, string> =
   const children = new Set<Running>()
   cpSync(join(import.meta.dirname, 'projects', name), folder, { recursive: true })
   cpSync('.npmrc', join(folder, '.npmrc'))
-  const project: Project = { folder, run, start, write, read: (file) => readFileSync(join(folder, file), 'utf8'), remove }
+  const project: Project = {
+    folder,
+    run,
+    start,
+    write,
+    read: (file) => readFileSync(join(folder, file), 'utf8'),
+    remove,
+  }
   const packages = [inject('tarball'), ...Object.entries(add).map(([alias, wanted]) => `${alias}@${wanted}`)]
   try {
-    await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', ...packages], { within: 300_000 })
+    await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', ...packages], { within: 5 * 60_000 })
   } catch (error) {
     await remove()
     throw error
@@ -64,7 +71,11 @@ export async function installProject(name: string, add: Record<string, string> =
     throw new Error(`${program} ${args.join(' ')} ended with ${ended} in ${name}:\n${running.output}`)
   }
 
-  function start(program: string, args: readonly string[] = [], { env = {}, within = 120_000 }: RunOptions = {}): Running {
+  function start(
+    program: string,
+    args: readonly string[] = [],
+    { env = {}, within = 120_000 }: RunOptions = {},
+  ): Running {
     const child = spawn(program, args, {
       cwd: folder,
       env: { ...withoutTests(process.env), ...env },
@@ -106,7 +117,8 @@ export async function installProject(name: string, add: Record<string, string> =
 }
 
 /** What vitest and `npm test` say to those they start would make a user's tools behave as in a test. */
+const OF_TESTS = /^(NODE_ENV|NODE_OPTIONS|TEST|DEV|PROD|MODE|SSR|BASE_URL|VITEST.*|npm_(package|lifecycle)_.*)$/
+
 function withoutTests(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { NODE_ENV, NODE_OPTIONS, TEST, VITEST, DEV, PROD, MODE, SSR, BASE_URL, ...rest } = env
-  return Object.fromEntries(Object.entries(rest).filter(([name]) => !/^(VITEST_|npm_package_|npm_lifecycle_)/.test(name)))
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !OF_TESTS.test(name)))
 }

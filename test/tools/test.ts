@@ -14,9 +14,9 @@ const steps: [name: string, command: string][] = [
   ['Tests of dist', vitest('dist', 'dist')],
   ['Size', 'npm run --silent size'],
   ['Package: declarations', 'tsc -p test/tsconfig.dist.json'],
-  ['Package: in an empty project', 'tsx test/tools/check-package.ts'],
   ['Package: publint', 'publint --strict'],
   ['Package: are the types wrong', 'attw --pack . --profile node16 --exclude-entrypoints script'],
+  ['Package: as its users get it', vitest('package', 'package')],
 ]
 
 const failed = steps.find(([name, command]) => {
@@ -25,7 +25,7 @@ const failed = steps.find(([name, command]) => {
 })
 if (failed) console.error(`\n=== FAILED: ${failed[0]} (${failed[1]}) ===`)
 
-const totals = [...tally('sources'), ...tally('dist')]
+const totals = [...tally('sources'), ...tally('dist'), ...tally('package')]
 console.log(`\n${sum(totals, 'passed')} passed, ${sum(totals, 'failed')} failed`)
 rmSync(reports, { recursive: true, force: true })
 process.exitCode = failed ? 1 : 0

@@ -1,4 +1,11 @@
-import { type Channel, type ChannelState, createClient, defineChannel, isMillraceError, type StreamEvent } from 'millrace'
+import {
+  type Channel,
+  type ChannelState,
+  createClient,
+  defineChannel,
+  isMillraceError,
+  type StreamEvent,
+} from 'millrace'
 import { bind } from 'millrace/vanilla'
 
 type Visit = StreamEvent<'joined' | 'left', string>
