@@ -83,6 +83,8 @@ export interface ClientEvents {
   unsubscribe: SubscriberRecord
   event: { key: string; event: StreamEvent }
   switch: { enabled: boolean; reason?: string }
+  /** What `stats()` says, four times a second while somebody listens, and at the switch. */
+  stats: Stats
 }
 
 /** Everything that a client knows about itself, at one moment. */

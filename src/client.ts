@@ -67,6 +67,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
   let memory = 0
   let closed: MillraceError | undefined
   let stopCpu: (() => void) | undefined
+  let stopStats: (() => void) | undefined
 
   const network: NetworkContext = {
     clock,
@@ -75,6 +76,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     alert,
     onRequest: (record) => emitter.emit('request', () => record),
     account,
+    onKept: (answer) => control?.answered(answer),
   }
   const gate = createGate(network)
   const sender = createSender(gate, network)
@@ -124,6 +126,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
         leaveIdentity()
       },
       onInvalidate: invalidateHere,
+      onAnswer: requests.learn,
     })
 
   const client: ConfigurableClient = {
@@ -153,7 +156,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     stats,
     health: () =>
       healthOf(registry.channels(), gate.endpoints(), conditions.enabled, settings.thresholds.errorRate, clock.now()),
-    on: (type, listener) => emitter.on(type, listener),
+    on,
     close,
     [reconfigure](changes) {
       checkRunTime(changes)
@@ -238,6 +241,25 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     }
   }
 
+  function on<K extends keyof ClientEvents>(type: K, listener: (event: ClientEvents[K]) => void): () => void {
+    const off = emitter.on(type, listener)
+    if (!stopStats) tellStats(false)
+    return () => {
+      off()
+      if (emitter.has('stats')) return
+      stopStats?.()
+      stopStats = undefined
+    }
+  }
+
+  /** Goes on while somebody listens: rates sink without an event, too. */
+  function tellStats(now: boolean): void {
+    if (now) emitter.emit('stats', stats)
+    stopStats?.()
+    stopStats =
+      emitter.has('stats') && conditions.enabled ? clock.after(250, () => tellStats(true), 'stats') : undefined
+  }
+
   function setIdentity(identity: string | null): void {
     throwIfClosed()
     const before = settings.identity
@@ -264,6 +286,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     registry.quiet()
     clock.clear()
     emitter.emit('switch', () => (reason === undefined ? { enabled: false } : { enabled: false, reason }))
+    tellStats(true)
   }
 
   function enable(): void {
@@ -271,6 +294,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     gate.open()
     conditions.enable()
     emitter.emit('switch', () => ({ enabled: true }))
+    tellStats(true)
   }
 
   function disabledError(): MillraceError {

@@ -30,6 +30,7 @@ const files: Record<string, URL> = {
         'runaway.js',
         'ledger.js',
         'motion.js',
+        'tabs.js',
         'text.js',
       ],
     ].map((name) => [name === 'index.html' ? '/' : `/${name}`, new URL(`page/${name}`, import.meta.url)]),

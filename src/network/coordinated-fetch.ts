@@ -6,6 +6,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { backoffDelay } from '../primitives/backoff'
 import { isMillraceError } from '../primitives/errors'
 import { isRetryableStatus, retryAfterOf, statusError } from '../primitives/http'
+import { isSecretHeader } from '../primitives/secret-headers'
 import { shareStructure } from '../primitives/structural-sharing'
 import { endpointOf, resolveUrl } from '../primitives/url'
 import { readBody, readJson, validateBody } from './body'
@@ -81,6 +82,8 @@ interface Described {
   readonly signal: AbortSignal | undefined
   /** What equal requests have in common; undefined where none is equal to another. */
   readonly key: string | undefined
+  /** Sent with credentials of its own: the answer is not for other tabs. */
+  readonly isSecret: boolean
 }
 
 /** What `json` knows of a URL, while the settings are the same: no URL need be parsed and no header object built. */
@@ -104,7 +107,19 @@ export interface CoordinatedFetch {
   ask(url: string, init: RequestInit, errand: Errand): Promise<JsonAnswer>
   /** Forgets what is cached for these URLs, and does not keep what is under way. */
   forget(matches: (url: string) => boolean): void
+  /** Keeps what another tab was answered, unless something newer is known. */
+  learn(answer: KeptAnswer): void
   readonly cache: { readonly entries: number; readonly bytes: number }
+}
+
+/** A cached answer, as tabs tell each other of it. */
+export interface KeptAnswer {
+  readonly key: string
+  readonly url: string
+  readonly value: unknown
+  readonly headers: readonly (readonly [string, string])[]
+  readonly bytes: number
+  readonly at: number
 }
 
 export function createCoordinatedFetch(context: NetworkContext, gate: Gate, sender: Sender): CoordinatedFetch {
@@ -121,6 +136,13 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
       return share(await describe('json', url, init), { ttl: settings.cache.ttl, ...errand }, readValue)
     },
     forget,
+    learn({ key, url, value, headers, bytes, at }) {
+      const known = cache.get(key)
+      if (!settings.flags.cache || at > clock.now() || (known && known.at >= at)) return
+      const before = (known?.value as JsonAnswer | undefined)?.value
+      const answer = { value: shareStructure(before, value), headers: new Headers(headers as [string, string][]) }
+      cache.set(key, { url, value: answer, bytes, at }, settings.cache)
+    },
     get cache() {
       return cache.figures()
     },
@@ -267,14 +289,16 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     if (!isKept(key, errand.ttl)) return { value, headers }
     const before = cache.get(key)?.value as JsonAnswer | undefined
     const answer = { value: shareStructure(before?.value, value), headers }
-    keep(key, url, flight, headers, answer, bytes)
+    if (keep(key, url, flight, headers, answer, bytes) && !request.isSecret)
+      context.onKept({ key, url, value, headers: [...headers], bytes, at: clock.now() })
     return answer
   }
 
-  function keep(key: string, url: string, flight: Flight, headers: Headers, value: unknown, bytes: number): void {
+  function keep(key: string, url: string, flight: Flight, headers: Headers, value: unknown, bytes: number): boolean {
     // RFC 9111 section 4.1: an answer that varies by everything fits no other request.
-    if (!flight.isCurrent() || headers.get('vary')?.trim() === '*') return
+    if (!flight.isCurrent() || headers.get('vary')?.trim() === '*') return false
     cache.set(key, { url, value, bytes, at: clock.now() }, settings.cache)
+    return true
   }
 
   function forget(matches: (url: string) => boolean): void {
@@ -332,7 +356,8 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     const signal = init.signal ?? asked?.signal
     signal?.throwIfAborted()
     const described = { input: asked ?? url, init, url, method, endpoint: endpointOf(method, target), headers, signal }
-    if (!/^(GET|HEAD)$/.test(method) || init.body) return { ...described, ready: undefined, key: undefined }
+    if (!/^(GET|HEAD)$/.test(method) || init.body)
+      return { ...described, ready: undefined, key: undefined, isSecret: true }
 
     const ask = () => sender.headersFor({ url, attempt: 0, headers })
     // A function is waited for in flight, so that an abort and the switch end the wait.
@@ -343,6 +368,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
       const part = name as keyof typeof MODE
       return init[part] ?? asked?.[part] ?? usual
     })
-    return { ...described, ready, key: JSON.stringify([purpose, method, url, identity, shown, mode]) }
+    const isSecret = shown.some(([name]) => isSecretHeader(name))
+    return { ...described, ready, isSecret, key: JSON.stringify([purpose, method, url, identity, shown, mode]) }
   }
 }

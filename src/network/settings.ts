@@ -3,6 +3,7 @@ import type { BackoffOptions } from '../primitives/backoff'
 import type { TrackedClock } from '../primitives/clock'
 import type { MillraceError } from '../primitives/errors'
 import type { BreakerOptions } from './breaker'
+import type { KeptAnswer } from './coordinated-fetch'
 import type { Limits } from './limits'
 import type { CacheOptions } from './response-cache'
 
@@ -66,4 +67,6 @@ export interface NetworkContext {
   readonly onRequest: (record: RequestRecord) => void
   /** Tells of bytes taken (or, negative, given back) by a cache or a queue. */
   readonly account: (bytes: number) => void
+  /** Tells of an answer that is cached and may be known to other tabs. */
+  readonly onKept: (answer: KeptAnswer) => void
 }

@@ -1,5 +1,6 @@
 /** Which source a target is: made once for all channels that want it, and for all tabs where they may share it. */
 
+import { isSecretHeader } from '../primitives/secret-headers'
 import { enterPage } from './page-sources'
 import { createSnapshotSource, type SnapshotSource } from './snapshot-source'
 import type { SourceContext } from './source-context'
@@ -113,11 +114,9 @@ export function createSources(context: SourceContext, tabs: TabPlatform | undefi
   }
 }
 
-const SECRET = /auth|cookie|token|secret|session|key|credential/i
-
 function hasSecrets(headers: HeadersInit | ((...args: never[]) => unknown) | undefined): boolean {
   if (typeof headers === 'function') return true
-  return headers !== undefined && [...new Headers(headers).keys()].some((name) => SECRET.test(name))
+  return headers !== undefined && [...new Headers(headers).keys()].some(isSecretHeader)
 }
 
 /** What a function will answer cannot be known. */

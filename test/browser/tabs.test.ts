@@ -344,6 +344,21 @@ describe('all tabs together', () => {
     await until(async () => (await cached()).n === 1, 'a fresh answer')
   })
 
+  test('learn what one of them was answered, the newest of it', async () => {
+    const world = await startTabs()
+    const [first, second] = [await world.openTab('?snapshot'), await world.openTab('?snapshot')]
+    await world.isSettled(first, second)
+    const ask = (tab: Tab) => tab.run<{ n: number }>('client.json("/poll", undefined, { ttl: 60_000 })')
+    expect(await ask(first)).toEqual({ n: 0 })
+    await until(
+      async () => (await second.run<number>('client.stats().cache.entries')) > 0,
+      'the answer in the other tab',
+    )
+    world.append(1)
+    expect(await ask(second)).toEqual({ n: 0 })
+    expect(world.asked('/poll')).toHaveLength(1)
+  })
+
   test('get what a server without ids cannot resume from the snapshot, and are told of the gap', async () => {
     const world = await startTabs({ ids: false })
     const tabs = [await world.openTab('?snapshot'), await world.openTab('?snapshot'), await world.openTab('?snapshot')]

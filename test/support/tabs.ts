@@ -52,6 +52,14 @@ export async function startTabs({ bfcache = false, ids = true, args = [] as read
   const streams = new Map<(text: string) => void, string>()
   let last = 0
   let mostOpen = 0
+  let overSince: number | undefined
+  let longestOver = 0
+  const count = () => {
+    mostOpen = Math.max(mostOpen, streams.size)
+    const now = performance.now()
+    if (overSince !== undefined) longestOver = Math.max(longestOver, now - overSince)
+    overSince = streams.size > 1 ? (overSince ?? now) : undefined
+  }
   const server = await servePages(
     { '/': PAGE, '/away': '<!doctype html><link rel="icon" href="/icon">away', '/script.js': SCRIPT, '/icon': '' },
     {
@@ -68,8 +76,11 @@ export async function startTabs({ bfcache = false, ids = true, args = [] as read
         startStream(response)
         const write = (text: string) => response.write(text)
         streams.set(write, url)
-        mostOpen = Math.max(mostOpen, streams.size)
-        response.once('close', () => streams.delete(write))
+        count()
+        response.once('close', () => {
+          streams.delete(write)
+          count()
+        })
         const known = headers['last-event-id']
         if (known !== undefined) for (let n = Number(known) + 1; n <= last; n += 1) write(frame(n))
       },
@@ -98,9 +109,10 @@ export async function startTabs({ bfcache = false, ids = true, args = [] as read
       }
       return last
     },
-    /** Resets what the server has seen at most. */
-    watchMost() {
-      mostOpen = streams.size
+    /** The most ms on end that there was more than one. */
+    get longestOver() {
+      count()
+      return longestOver
     },
     async openTab(query = ''): Promise<Tab> {
       const page = await browser.openPage(server.url(`/${query}`))

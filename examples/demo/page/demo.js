@@ -7,6 +7,7 @@ import { createMotion } from './motion.js'
 import { createVitals } from './panel.js'
 import { showRace } from './race.js'
 import { showRunaway } from './runaway.js'
+import { showTabs } from './tabs.js'
 import { showTicker } from './ticker.js'
 
 const { configure, mount } = window.Millrace
@@ -22,6 +23,7 @@ showBoard(vitals('board'))
 showTicker(vitals('ticker'), motion)
 showCrawls(client, vitals('crawl'))
 showRace(client, counters, motion)
+showTabs(client)
 showFaults(counters)
 showRunaway(client, counters, motion)
 

@@ -74,10 +74,11 @@ export function follow<B extends Batch>(chain: Chain<B>, event: ChainEvent<B>): 
 function drain<B extends Batch>(chain: Chain<B> & { readonly next: number | undefined }): ChainStep<B> {
   let next = chain.next as number
   const ready: B[] = []
-  for (const [index, batch] of chain.held.entries()) {
+  const held = [...chain.held].sort((a, b) => a.n - b.n)
+  for (const [index, batch] of held.entries()) {
     const end = batch.n + batch.events.length
     if (batch.n > next)
-      return { chain: { epoch: chain.epoch, next: undefined, held: chain.held.slice(index) }, ready, ask: true }
+      return { chain: { epoch: chain.epoch, next: undefined, held: held.slice(index) }, ready, ask: true }
     if (end <= next) continue
     ready.push(batch.n === next ? batch : { ...batch, n: next, events: batch.events.slice(next - batch.n) })
     next = end

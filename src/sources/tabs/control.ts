@@ -1,4 +1,5 @@
-/** What tabs tell each other beside their sources: who has left, and what is out of date. */
+/** What tabs tell each other beside their sources: who has left, what is out of date, and what was answered. */
+import type { KeptAnswer } from '../../network/coordinated-fetch'
 import { type PageSignal, watchPage } from '../../primitives/page-signals'
 import { type TabChannel, type TabPlatform, tabName } from './platform'
 
@@ -8,6 +9,7 @@ export interface TabControlHooks {
   /** That identity was left in another tab. */
   onLeft(): void
   onInvalidate(match: string | readonly unknown[]): void
+  onAnswer(answer: KeptAnswer): void
 }
 
 export interface TabControl {
@@ -15,6 +17,8 @@ export interface TabControl {
   open(): void
   left(identity: string): void
   invalidate(match: string | readonly unknown[]): void
+  /** What this tab was answered, and has cached. */
+  answered(answer: KeptAnswer): void
   close(): void
 }
 
@@ -38,6 +42,7 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
       post({ type: 'left', name })
     },
     invalidate: (match) => post({ type: 'invalidate', match }),
+    answered: (answer) => post({ type: 'answer', answer }),
     close() {
       stopPage?.()
       stopPage = undefined
@@ -48,7 +53,13 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
   function listen(): void {
     if (channel) return
     channel = tabs.open(tabName('control', ''))
-    channel.onmessage = ({ data }) => receive(data)
+    channel.onmessage = ({ data }) => {
+      try {
+        receive(data)
+      } catch {
+        // Malformed: another script of the origin posts on our channel.
+      }
+    }
   }
 
   function hush(): void {
@@ -74,12 +85,25 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
   }
 
   function receive(data: unknown): void {
-    const { type, name, match } = (data ?? {}) as { type?: unknown; name?: unknown; match?: unknown }
+    const { type, name, match, answer } = (data ?? {}) as Record<string, unknown>
     const identity = hooks.identity()
     if (type === 'left' && identity !== null && name === nameOf(identity)) hooks.onLeft()
     else if (type === 'has-left' && left.has(name as string)) post({ type: 'left', name })
     else if (type === 'invalidate' && (typeof match === 'string' || Array.isArray(match))) hooks.onInvalidate(match)
+    else if (type === 'answer' && isAnswer(answer)) hooks.onAnswer(answer)
   }
+}
+
+function isAnswer(value: unknown): value is KeptAnswer {
+  const { key, url, headers, bytes, at } = (value ?? {}) as Partial<KeptAnswer>
+  return (
+    typeof key === 'string' &&
+    typeof url === 'string' &&
+    Array.isArray(headers) &&
+    headers.every((pair) => Array.isArray(pair) && pair.length === 2) &&
+    Number.isSafeInteger(bytes) &&
+    typeof at === 'number'
+  )
 }
 
 function nameOf(identity: string): string {

@@ -27,6 +27,8 @@ export interface LinkHooks {
   greeting(): object
   /** The leader's answer to that. */
   welcome(greeting: TabMessage): object
+  /** What its signs of life say of a leader. */
+  sign(): object
   /** Another leader than before: what it relays is a count of its own. */
   onLeader(epoch: number): void
   /** Anything else, from the leader of the highest epoch, or to the leader. */
@@ -94,7 +96,7 @@ export function createLink(
     start: hooks.start,
     stop: hooks.stop,
     announce() {
-      epoch = Math.max(epoch + 1, clock.now())
+      epoch = Math.max(epoch + 1, Math.floor(clock.now()))
       post('leader')
       pulse()
     },
@@ -231,10 +233,9 @@ export function createLink(
       }
     } else if (state !== 'leading') return
     if (type === 'hello') post('welcome', { to: from, ...hooks.welcome(message) })
-    else if (type === 'ping') post('pong', { to: from, age: clock.now() - pulseAt })
-    else if (type === 'pong') {
-      if ((message.age as number) > FROZEN) send('suspect')
-    } else hooks.onMessage(message)
+    else if (type === 'ping') post('pong', { to: from, age: clock.now() - pulseAt, ...hooks.sign() })
+    else if (type === 'pong' && (message.age as number) > FROZEN) send('suspect')
+    else hooks.onMessage(message)
   }
 
   // Signs of life.

@@ -23,6 +23,14 @@ interface Wish {
   readonly at: number
 }
 
+/** An answer, as it is told. */
+interface Body {
+  readonly value: unknown
+  readonly headers: readonly (readonly [string, string])[]
+  /** ms since the epoch, when it came. */
+  readonly at: number
+}
+
 /** ms: answers to what was asked of a leader that died are not waited for longer. */
 const PATIENCE = 30_000
 /** ms: a wish is said again at least this often, if there are answers to say it at. */
@@ -43,7 +51,7 @@ export function createSharedSnapshot(
   const asked = new Map<number, { kind: Kind; fresh: boolean; done: () => void }>()
   let questions = 0
   let state: SnapshotState = { name: 'idle', failures: 0, retryAt: undefined, error: undefined }
-  let last: { readonly value: unknown; readonly headers: readonly (readonly [string, string])[] } | undefined
+  let last: Body | undefined
   let heldBack: PauseReason | undefined
   let stopWatching: (() => void) | undefined
   let cancelSpread: (() => void) | undefined
@@ -67,7 +75,7 @@ export function createSharedSnapshot(
       return wishes.size > 0
     },
     onAnswer({ value, headers }) {
-      last = { value, headers: [...headers] }
+      last = { value, headers: [...headers], at: clock.now() }
       relayed('body', last)
     },
     onSnapshotError(error, final) {
@@ -92,6 +100,7 @@ export function createSharedSnapshot(
       note(greeting)
       return { state: pack(local.state()), last }
     },
+    sign: () => ({}),
     onLeader: () => link.greet(),
     onMessage,
     onRole: tell,
@@ -260,7 +269,7 @@ export function createSharedSnapshot(
       case 'asking':
         return each((sink) => sink.onAsk())
       case 'body':
-        return onBody(message as never)
+        return onBody({ ...(message as never as Body), at: clock.now() })
       case 'trouble': {
         const error = unpackError(message.error)
         return error && each((sink) => sink.onSnapshotError(error, message.final === true))
@@ -283,15 +292,19 @@ export function createSharedSnapshot(
     tell()
   }
 
-  /** `late`: it was asked for before this tab came; of use to those who poll, too old for those who wait for a fresh one. */
-  function onBody({ value, headers }: { readonly value: unknown; readonly headers: unknown }, late = false): void {
+  /**
+   * `late`: it was asked for before this tab came; of use to those who poll, too old for those who wait for a fresh one.
+   * This tab may have a newer one, from another leader.
+   */
+  function onBody({ value, headers, at }: Body, late = false): void {
+    if (late && last && !(at > last.at)) return
     let answer: JsonAnswer
     try {
       answer = { value, headers: new Headers(headers as [string, string][]) }
     } catch {
       return
     }
-    last = { value, headers: [...answer.headers] }
+    last = { value, headers: [...answer.headers], at }
     tellWish()
     each((sink) => (!late || sink.interval() !== undefined) && sink.onAnswer(answer, local.endpoint()))
   }

@@ -21,8 +21,17 @@ interface StreamBatch extends Batch {
   readonly restart: boolean
 }
 
-/** ms that a tab may take to fetch for itself what its leader no longer knows. */
+interface CatchUp {
+  stop(): void
+  /** This tab knows its way from the leader's event of this number on. */
+  meet(n: number): void
+}
+
+/** ms that a tab may take to fetch for itself what its leader no longer knows: until it is answered, and from then on. */
+const UNANSWERED = 60_000
 const CATCH_UP = 10_000
+/** ms: hidden pages have their timers slowed by up to a second. */
+const LATE = 2_000
 
 export function createSharedStream(
   target: Target,
@@ -50,7 +59,7 @@ export function createSharedStream(
   let duplicates = 0
   let stopWatching: (() => void) | undefined
   let cancelSpread: (() => void) | undefined
-  let stopCatchUp: (() => void) | undefined
+  let catchingUp: CatchUp | undefined
   let local = createLocal()
 
   /** Sits beside the channels on this tab's own connection and tells the others what comes. */
@@ -78,28 +87,26 @@ export function createSharedStream(
 
   const link = createLink(tabs, tabName('stream', identity), clock, alert, {
     start() {
-      stopCatchUp?.()
+      catchingUp?.stop()
       sent = 0
       followers.clear()
       chain = unjoined
-      local = createLocal()
-      for (const sink of sinks) local.attach(sink)
-      local.attach(relay)
+      startFrom(cursor)
     },
     stop() {
       cursor = local.lastEventId()
       resumed = true
       reconnects += local.reconnects()
       duplicates += local.duplicates()
-      // First, since those who stay are told what becomes of the source.
-      local.detach(relay)
-      for (const sink of sinks) local.detach(sink)
+      stopLocal()
     },
     greeting: () => ({
       cursor,
       fresh: [...sinks].map((sink) => sink.wanted()).filter((wanted) => wanted !== undefined),
     }),
     welcome({ from, cursor: theirs, fresh }) {
+      // Whoever knows nothing yet starts where the other tab stands: what came since would be lost to that one.
+      if (typeof theirs === 'string' && theirs !== '' && !hasPast && local.lastEventId() === '') startFrom(theirs)
       followers.add(from)
       const events = theirs === '' ? undefined : filter.since(theirs as string)
       return {
@@ -107,10 +114,12 @@ export function createSharedStream(
         cursor: local.lastEventId(),
         state: pack(local.state()),
         resumed: local.resumed(),
+        since: theirs,
         events,
         given: given(Array.isArray(fresh) ? fresh : []),
       }
     },
+    sign: () => ({ n: sent, cursor: local.lastEventId(), name: local.state().name }),
     onLeader(epoch) {
       advance({ type: 'leader', epoch })
     },
@@ -154,6 +163,21 @@ export function createSharedStream(
       else link.post('restart')
     },
     separate: () => link.separate(),
+  }
+
+  /** On a connection of this tab's own, in place of the one that it may have. */
+  function startFrom(id: string): void {
+    cursor = id
+    stopLocal()
+    local = createLocal()
+    for (const sink of sinks) local.attach(sink)
+    local.attach(relay)
+  }
+
+  function stopLocal(): void {
+    // The relay first, since those who stay are told what becomes of the source.
+    local.detach(relay)
+    for (const sink of sinks) local.detach(sink)
   }
 
   function createLocal(): StreamSource {
@@ -201,7 +225,7 @@ export function createSharedStream(
   }
 
   function park(): void {
-    stopCatchUp?.()
+    catchingUp?.stop()
     link.park()
     chain = unjoined
     state = { name: 'idle' }
@@ -230,12 +254,16 @@ export function createSharedStream(
     const { type, from, e = 0 } = message
     if (type === 'bye') followers.delete(from)
     else if (type === 'restart') local.restart()
-    else if (type === 'status') mirror(message)
-    else if (type === 'welcome') onWelcome(message, e)
+    else if (type === 'status') {
+      mirror(message)
+      if (chain.next === undefined && !catchingUp) link.greet()
+    } else if (type === 'welcome') onWelcome(message, e)
+    else if (type === 'pong') onSign(message)
     else if (type === 'batch') {
       const events = unpackMessages(message.events)
       if (!events || !Number.isSafeInteger(message.n)) return
       advance({ type: 'batch', batch: { ...(message as unknown as StreamBatch), events } })
+      meetWhere((id) => filter.since(id) !== undefined)
     }
   }
 
@@ -247,67 +275,101 @@ export function createSharedStream(
     tell()
   }
 
+  /** What was lost last shows in no later message; and an id may come without an event. */
+  function onSign({ n, cursor: theirs, name }: TabMessage): void {
+    if (chain.next !== n || state.name !== name) link.greet()
+    else if (cursor === '' && typeof theirs === 'string') cursor = theirs
+  }
+
   function onWelcome(message: TabMessage, epoch: number): void {
     const { n, cursor: theirs, given: states } = message
     if (!Number.isSafeInteger(n) || typeof theirs !== 'string') return
     const events = message.events === undefined ? undefined : unpackMessages(message.events)
     const isAhead = theirs === cursor || filter.since(theirs) !== undefined
-    const isKnown = !hasPast || (cursor !== '' && (events !== undefined || isAhead))
-    const join = () => {
-      stopCatchUp = undefined
+    // It answers what this tab asked before it knew what it knows now.
+    const isOutdated = message.since !== cursor
+    const isKnown = cursor === '' ? !hasPast : events !== undefined || isAhead
+    const join = (at: number) => {
       filter.expectReplay()
       if (events) deliver(events)
       if (typeof states === 'object' && states !== null) each((sink) => sink.take(states as Record<string, unknown>))
       if (cursor === '') cursor = theirs
-      hasPast ||= (n as number) > 0
-      advance({ type: 'joined', epoch, n: n as number })
+      hasPast ||= at > 0
+      advance({ type: 'joined', epoch, n: at })
       mirror({ ...message, resumed: isKnown })
     }
-    if (isKnown || stopCatchUp) {
-      if (!stopCatchUp) join()
-    } else if (cursor === '' || theirs === '') {
+    if (catchingUp) return
+    if (isKnown) join(n as number)
+    else if (isOutdated) link.greet()
+    else if (cursor === '' || theirs === '') {
       missed('its server names no ids')
-      join()
-    } else
-      stopCatchUp = catchUp(theirs, (met) => {
-        if (!met) missed('they could not be fetched')
-        join()
-      })
+      join(n as number)
+    } else if (isOnItsWay(message.state)) mirror({ ...message, resumed: true })
+    else catchingUp = catchUp(theirs, n as number, join)
+  }
+
+  /** A leader that was behind is met in what it relays: at the first event there that this tab knows. */
+  function meetWhere(isKnown: (id: string) => boolean): void {
+    if (!catchingUp) return
+    for (const { n, events } of chain.held) {
+      const index = events.findIndex(({ lastEventId }) => isKnown(lastEventId))
+      if (index >= 0) return catchingUp.meet(n + index)
+      // Where this tab stands, though it has never had that event: it began there.
+      const here = events.findLastIndex(({ lastEventId }) => lastEventId === cursor)
+      if (here >= 0) return catchingUp.meet(n + here + 1)
+    }
   }
 
   function missed(why: string): void {
     each((sink) => sink.onRestart(`this tab has missed events that its leader no longer knows, and ${why}`))
   }
 
-  /** A request of this tab's own, from its own cursor until it meets what the leader has. Returns the cancellation. */
-  function catchUp(goal: string, done: (met: boolean) => void): () => void {
+  /** A request of this tab's own, from its own cursor until it meets what the leader has: its `goal`, at `n`. */
+  function catchUp(goal: string, n: number, join: (n: number) => void): CatchUp {
     const own = createLocal()
-    const cancelTimer = clock.after(CATCH_UP, () => end(false), `catch up ${own.endpoint()}`)
+    let cancelTimer = () => {}
     const sink: StreamSink = {
       ...onlooker,
       label: () => 'a tab that comes back',
       maxEventBytes: () => Math.max(...[...sinks].map((sink) => sink.maxEventBytes())),
       streamWhenHidden: () => 'keep',
       onStream({ name }) {
-        if (name === 'failed' || name === 'complete' || name === 'held-back') end(false)
+        if (name === 'failed' || name === 'complete') giveUp()
+        else if (name === 'open') within(CATCH_UP)
       },
       onMessages(messages) {
         hand(messages)
-        if (filter.since(goal) !== undefined) end(true)
+        if (filter.since(goal) !== undefined) meet(n)
+        else meetWhere((id) => messages.some(({ lastEventId }) => lastEventId === id))
       },
     }
+    within(UNANSWERED)
     own.attach(sink)
-    return stop
+    return { stop, meet }
+
+    function within(ms: number, again = false): void {
+      const due = clock.now() + ms
+      // A page that stood still meanwhile has not had its time.
+      const end = () => (clock.now() > due + LATE && !again ? within(ms, true) : giveUp())
+      cancelTimer()
+      cancelTimer = clock.after(ms, end, `catch up ${own.endpoint()}`)
+    }
 
     function stop(): void {
       cancelTimer()
-      stopCatchUp = undefined
+      catchingUp = undefined
       own.detach(sink)
     }
 
-    function end(met: boolean): void {
+    function meet(at: number): void {
       stop()
-      done(met)
+      join(at)
+    }
+
+    function giveUp(): void {
+      stop()
+      missed('they could not be fetched')
+      join(n)
     }
   }
 
@@ -336,6 +398,11 @@ export function createSharedStream(
     hasPast = true
     each((sink) => sink.onMessages(messages))
   }
+}
+
+/** Such a leader may be behind: what it will bring is to be seen when its stream is open. */
+function isOnItsWay(state: unknown): boolean {
+  return /^(idle|connecting|waiting|held-back)$/.test(unpack<StreamState>(state)?.name ?? '')
 }
 
 /** A sink that wants nothing for itself. */

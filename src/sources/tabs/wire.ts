@@ -33,7 +33,7 @@ export function unpack<S extends State>(value: unknown): S | undefined {
 
 export function unpackError(value: unknown): MillraceError | undefined {
   if (typeof value !== 'object' || value === null) return undefined
-  const { code, message, ...details } = value as WireError
+  const { code, message, ...details } = packError(value as MillraceError) as WireError
   return new MillraceError(code, `${message}`, details)
 }
 

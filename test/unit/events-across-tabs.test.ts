@@ -1,0 +1,74 @@
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, test, vi } from 'vitest'
+import { anyHistory, type Deed, play, type ServerKind } from './tab-histories'
+
+beforeAll(() => void vi.spyOn(console, 'warn').mockImplementation(() => {}))
+afterAll(() => void vi.restoreAllMocks())
+
+const RUNS = Number(process.env.HISTORIES ?? 150)
+const SEED = Number(process.env.SEED ?? 30)
+
+describe('every event reaches every tab once and in order, whatever happens to the tabs', () => {
+  const servers: ServerKind[] = ['replays', 'replays too much', 'has no ids']
+  test.each(servers)('of a server that %s', { timeout: 600_000 }, async (server) => {
+    await fc.assert(
+      fc.asyncProperty(anyHistory(server), (history) => play(history, server)),
+      { numRuns: RUNS, seed: SEED, endOnFailure: process.env.SHRINK === undefined },
+    )
+  })
+})
+
+/** Found by the histories above, each the shortest that went wrong. */
+describe('nothing is lost, doubled or reported missing', () => {
+  const open: Deed = { do: 'open', channels: 1 }
+  const wait = (ms: number): Deed => ({ do: 'wait', ms })
+  const append: Deed = { do: 'append', count: 1 }
+  const lose = (tab: number, count: number): Deed => ({ do: 'lose messages', tab, count })
+  const lag = (tab: number, ms: number): Deed => ({ do: 'lag', tab, ms })
+  const steal: Deed = { do: 'steal the lock' }
+
+  const histories: [name: string, ...deeds: Deed[]][] = [
+    ['a tab without a past leads tabs that have one', open, open, { do: 'hang', tab: 0 }, append],
+    [
+      'a new leader is behind its followers',
+      ...[open, wait(8), wait(3)],
+      ...[{ do: 'freeze', tab: 0 } as const, open, open, { do: 'stall', tab: 4 } as const, append],
+    ],
+    [
+      'a new leader is behind a follower that began where it gets to',
+      ...[open, open, wait(2_000), append, wait(300), append, append, lose(0, 3), { do: 'open', channels: 2 } as const],
+      ...[lose(0, 5), append, wait(100_000), append, steal],
+    ],
+    [
+      'a tab that knows where it stands, but has had no event yet, follows another leader',
+      ...[open, wait(16_000), append, lose(0, 2), steal, open, wait(5)],
+      ...[{ do: 'stall', tab: 0 } as const, { do: 'wake', tab: 0 } as const],
+    ],
+    [
+      'a tab stands still while it catches up',
+      ...[open, wait(300), open, lag(0, 30), wait(8), append, steal, open, lag(0, 0), { do: 'stall', tab: 0 } as const],
+    ],
+    [
+      'a tab stands still before it catches up',
+      ...[open, { do: 'freeze', tab: 0 } as const, open, open, wait(100_000), lose(1, 1), append, wait(300), append],
+      { do: 'stall', tab: 2 },
+    ],
+    ['the last word of a leader is lost', open, open, wait(3), lose(0, 1), wait(20), append],
+    [
+      'a leader that is behind its followers stands still while the server is down',
+      ...[open, wait(5), lag(0, 30), open, { do: 'hang', tab: 0 } as const, wait(100_000), append, open],
+      ...[{ do: 'wake', tab: 0 } as const, open, wait(20), { do: 'outage', ms: 20_000 } as const, steal, lose(1, 4)],
+      ...[{ do: 'disable', tab: 6 } as const, wait(16_000), append, { do: 'wake', tab: 0 } as const],
+      { do: 'stall', tab: 0 },
+    ],
+    [
+      'the clock is between two milliseconds',
+      open,
+      open,
+      { do: 'stall', tab: 1 },
+      { do: 'disable', tab: 0 },
+      { do: 'enable', tab: 0 },
+    ],
+  ]
+  test.each(histories)('though %s', (_, ...deeds) => play({ seed: 0, deeds }, 'replays'))
+})

@@ -1,0 +1,289 @@
+import fc from 'fast-check'
+import { type Alert, type ChannelState, defineChannel } from 'millrace'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { composeClient } from '../../src/client'
+import { MillraceError } from '../../src/primitives/errors'
+import { pack, unpack, unpackError, unpackMessages } from '../../src/sources/tabs/wire'
+import { createModelledJournal } from '../support/modelled-journal'
+import { createWorld } from '../support/modelled-tabs'
+
+const hostileKeys = JSON.parse('{"__proto__":{"isPolluted":true},"constructor":{"prototype":{"isPolluted":true}}}')
+
+describe('a state that was told', () => {
+  const error = new MillraceError('network', 'GET /a could not be reached', { retryable: true, retryAfter: 5 })
+
+  test.each([
+    { name: 'idle' as const },
+    { name: 'open' as const, failures: 0, since: 1 },
+    { name: 'waiting' as const, failures: 2, retryAt: 7, error },
+    { name: 'failed' as const, error },
+    { name: 'held-back' as const, by: 'offline' as const },
+    { name: 'polling' as const, failures: 1, retryAt: 7, error },
+  ])('is the same in another tab: $name', (state) => {
+    const arrived = unpack(structuredClone(pack(state))) as { error?: unknown }
+    expect(arrived).toEqual(state)
+    if ('error' in state) expect(arrived.error).toBeInstanceOf(MillraceError)
+  })
+
+  test.each([
+    undefined,
+    null,
+    1,
+    'open',
+    [],
+    {},
+    { name: 'no such state' },
+    { name: 1 },
+    { name: 'failed' },
+    { name: 'waiting', error: 'none' },
+    { name: { toString: () => 'open' } },
+  ])('is none if it is %j', (value) => {
+    expect(unpack(value)).toBeUndefined()
+  })
+
+  test('is never a reason to throw', () => {
+    fc.assert(
+      fc.property(fc.anything({ withNullPrototype: true, withBigInt: true, withDate: true }), (value) => {
+        unpack(value)
+        unpack({ name: 'failed', error: value })
+        unpackMessages(value)
+        unpackMessages([value])
+      }),
+      { numRuns: 2_000, seed: 50 },
+    )
+  })
+})
+
+test('an error from another tab is one of ours, whatever it says of itself', () => {
+  const error = unpackError({ ...hostileKeys, code: 'http', message: 7, status: 500 })
+  expect(error).toBeInstanceOf(MillraceError)
+  expect(error).toMatchObject({ code: 'http', status: 500 })
+  expect(({} as { isPolluted?: boolean }).isPolluted).toBeUndefined()
+})
+
+describe('tabs that hear what no tab of ours says', () => {
+  const open = async () => {
+    const world = createWorld()
+    const journal = createModelledJournal(world, { ids: true, extra: 0 })
+    const tabs = []
+    for (let n = 0; n < 2; n += 1) {
+      const tab = world.open()
+      const alerts: Alert[] = []
+      const heard: number[] = []
+      const states: ChannelState<unknown>[] = []
+      const client = await tab.act(() =>
+        composeClient(
+          { environment: 'test', clock: tab.clock, fetch: journal.fetchOf(tab), backoff: { base: 50, cap: 500 } },
+          tab.platform,
+        ),
+      )
+      client.on('alert', (alert) => alerts.push(alert))
+      await tab.act(() => {
+        client.subscribe(defineChannel({ key: 'stream', stream: 'https://example.com/stream' }), {
+          next: ({ data }) => heard.push((data as { n: number }).n),
+          state: (state) => states.push(state),
+        })
+        client.subscribe(defineChannel({ key: 'poll', snapshot: 'https://example.com/poll', interval: 5_000 }), {
+          state: (state) => states.push(state),
+        })
+      })
+      await world.clock.advance(2_000)
+      tabs.push({ tab, client, alerts, heard, states })
+    }
+    journal.append(3)
+    await world.clock.advance(1_000)
+    return { world, journal, tabs }
+  }
+  let scene: Awaited<ReturnType<typeof open>>
+  beforeEach(async () => {
+    vi.spyOn(console, 'warn').mockImplementation(() => {})
+    scene = await open()
+  })
+  afterEach(() => {
+    vi.restoreAllMocks()
+    scene.world.close()
+  })
+
+  const picture = () =>
+    scene.tabs.map(({ client, heard }) => ({
+      heard: [...heard],
+      channels: client.stats().channels.map(({ key, status, role }) => ({ key, status, role })),
+    }))
+
+  /** Says it on every channel, and expects that all is as it was, and that what comes next arrives. */
+  const expectUnmoved = async (...messages: unknown[]) => {
+    const before = picture()
+    const leader = scene.tabs[0]!.client.stats().channels[0]!.role
+    for (const message of messages) {
+      scene.world.shout('millrace1', message)
+      await scene.world.clock.advance(20)
+    }
+    expect(picture()).toEqual(before)
+    scene.journal.append(2)
+    await scene.world.clock.advance(20_000)
+    const { last } = scene.journal
+    for (const { heard } of scene.tabs) expect(heard).toEqual(Array.from({ length: last }, (_, n) => n + 1))
+    expect(scene.tabs[0]!.client.stats().channels[0]!.role).toBe(leader)
+    expect(scene.journal.open).toBe(1)
+    expect(({} as { isPolluted?: boolean }).isPolluted).toBeUndefined()
+  }
+
+  test.each([
+    ['nothing', [undefined, null, 0, '', 'hello', true]],
+    ['no objects of ours', [[], {}, new Date(), new Map(), new Uint8Array(8), [[[]]]]],
+    ['no type, or no sender', [{ type: 1, from: 'x' }, { type: 'hello' }, { from: 'x' }, { type: 'bye', from: {} }]],
+    ['an epoch that is none', [NaN, 1.5, '9', null, {}, Infinity].map((e) => ({ type: 'leader', from: 'x', e }))],
+    ['names that would change all objects', [{ ...hostileKeys, type: 'status', from: 'x', e: 1 }, hostileKeys]],
+  ])('drop %s, and tell it once', async (_, messages) => {
+    await expectUnmoved(...messages)
+    for (const { alerts } of scene.tabs) for (const { code } of alerts) expect(code).toBe('tab-protocol')
+  })
+
+  test('ignore types and fields that they do not know', async () => {
+    await expectUnmoved(
+      { type: 'telepathy', from: 'x', more: { deep: [1] } },
+      { type: 'telepathy', from: 'x', e: 1 },
+      { type: 'ping', from: 'x', unknown: 1 },
+    )
+    for (const { alerts } of scene.tabs) expect(alerts).toEqual([])
+  })
+
+  test('ignore epochs from the past and from the future', async () => {
+    for (const ahead of [-1e12, -1e9, -10_000_000, 61_000, 1e9, 1e12]) {
+      const e = Math.floor(scene.world.clock.now()) + ahead
+      await expectUnmoved(
+        { type: 'leader', from: 'x', e },
+        { type: 'batch', from: 'x', e, n: 0, events: [{ event: '', data: '{"n":99}', lastEventId: 'e99' }] },
+        { type: 'status', from: 'x', e, state: { name: 'failed', error: { code: 'http', message: 'no' } } },
+        { type: 'welcome', from: 'x', e, n: 0, cursor: 'e99', events: [] },
+      )
+    }
+  })
+
+  test('survive any fields in a message of a known type', async () => {
+    const field = fc.anything({ maxDepth: 2 })
+    const types = [
+      'hello',
+      'bye',
+      'ping',
+      'ask',
+      'wish',
+      'restart-not',
+      'done',
+      'left',
+      'has-left',
+      'invalidate',
+      'leader',
+    ]
+    const message = fc.record(
+      {
+        type: fc.constantFrom(...types),
+        from: fc.string(),
+        cursor: field,
+        fresh: field,
+        interval: field,
+        askers: field,
+        hidden: field,
+        number: field,
+        kind: field,
+        name: field,
+        match: field,
+        state: field,
+        events: field,
+        n: field,
+      },
+      { requiredKeys: ['type', 'from'] },
+    )
+    for (const said of fc.sample(message, { numRuns: 300, seed: 51 })) {
+      try {
+        structuredClone(said)
+      } catch {
+        continue
+      }
+      scene.world.shout('millrace1', said)
+      await scene.world.clock.advance(10)
+    }
+    await scene.world.clock.advance(400_000)
+    scene.journal.append(2)
+    await scene.world.clock.advance(30_000)
+    for (const { heard } of scene.tabs) expect(heard).toEqual([1, 2, 3, 4, 5])
+  })
+
+  test('survive any fields in a message of their own leader', async () => {
+    const field = fc.anything({ maxDepth: 2 })
+    const types = ['welcome', 'batch', 'status', 'body', 'trouble', 'asking', 'done', 'pong', 'leader']
+    const names = [
+      'n',
+      'cursor',
+      'events',
+      'given',
+      'state',
+      'last',
+      'value',
+      'headers',
+      'error',
+      'number',
+      'age',
+      'resumed',
+    ]
+    const message = fc.record(
+      { type: fc.constantFrom(...types), ...Object.fromEntries(names.map((name) => [name, field])) },
+      { requiredKeys: ['type'] },
+    )
+    for (const said of fc.sample(message, { numRuns: 300, seed: 52 })) {
+      const whole = { ...said, from: 'zzz', e: scene.world.clock.now() - 1_500 }
+      try {
+        structuredClone(whole)
+      } catch {
+        continue
+      }
+      scene.world.shout('millrace1', whole)
+      await scene.world.clock.advance(10)
+    }
+    await scene.world.clock.advance(400_000)
+    scene.journal.append(2)
+    await scene.world.clock.advance(30_000)
+    for (const { heard } of scene.tabs) expect(heard.slice(-2)).toEqual([4, 5])
+    expect(scene.journal.open).toBe(1)
+  })
+
+  test('take huge arrays for what they are', async () => {
+    const events = Array.from({ length: 100_000 }, () => 'none')
+    await expectUnmoved(
+      { type: 'batch', from: 'x', e: 5, n: 0, events },
+      { type: 'hello', from: 'x', cursor: 'e1', fresh: events },
+      { type: 'wish', from: 'x', interval: -1, askers: 1e300 },
+    )
+  })
+})
+
+test('what cannot be cloned is told, and the tab goes on', async () => {
+  vi.spyOn(console, 'warn').mockImplementation(() => {})
+  const world = createWorld()
+  const journal = createModelledJournal(world, { ids: true, extra: 0 })
+  const tab = world.open()
+  const open = tab.platform.open.bind(tab.platform)
+  Object.assign(tab.platform, {
+    open: (name: string) =>
+      Object.assign(open(name), {
+        postMessage() {
+          throw new DOMException('() => {} could not be cloned.', 'DataCloneError')
+        },
+      }),
+  })
+  const alerts: Alert[] = []
+  const heard: unknown[] = []
+  const client = composeClient({ environment: 'test', clock: tab.clock, fetch: journal.fetchOf(tab) }, tab.platform)
+  client.on('alert', (alert) => alerts.push(alert))
+  await tab.act(() => client.subscribe('https://example.com/stream', ({ data }) => heard.push(data)))
+  await world.clock.advance(1_000)
+  journal.append(1)
+  await world.clock.advance(1_000)
+  expect(heard).toEqual([{ n: 1 }])
+  expect(alerts).toEqual([
+    expect.objectContaining({ code: 'tab-protocol', message: expect.stringContaining('could not be cloned') }),
+  ])
+  client.close()
+  world.close()
+  vi.restoreAllMocks()
+})
