@@ -87,7 +87,8 @@ export default defineConfig({
           include: ['test/package/*.test.ts'],
           globalSetup: [path('test/package/pack.ts')],
           testTimeout: 60_000,
-          hookTimeout: 120_000,
+          // An installation, from a registry and not from npm's cache.
+          hookTimeout: 5 * 60_000,
           ...alone(3),
         },
       },

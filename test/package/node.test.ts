@@ -8,7 +8,7 @@ import { installProject, type Project, packedManifest } from './project'
 let project: Project
 beforeAll(async () => {
   project = await installProject('node')
-}, 60_000)
+})
 afterAll(() => project?.remove())
 afterEach(closeServers)
 

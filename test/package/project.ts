@@ -57,7 +57,7 @@ export async function installProject(name: string, add: Record<string, string> =
   }
   const packages = [inject('tarball'), ...Object.entries(add).map(([alias, wanted]) => `${alias}@${wanted}`)]
   try {
-    await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', ...packages], { within: 300_000 })
+    await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', ...packages], { within: 5 * 60_000 })
   } catch (error) {
     await remove()
     throw error
@@ -117,9 +117,8 @@ export async function installProject(name: string, add: Record<string, string> =
 }
 
 /** What vitest and `npm test` say to those they start would make a user's tools behave as in a test. */
+const OF_TESTS = /^(NODE_ENV|NODE_OPTIONS|TEST|DEV|PROD|MODE|SSR|BASE_URL|VITEST.*|npm_(package|lifecycle)_.*)$/
+
 function withoutTests(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { NODE_ENV, NODE_OPTIONS, TEST, VITEST, DEV, PROD, MODE, SSR, BASE_URL, ...rest } = env
-  return Object.fromEntries(
-    Object.entries(rest).filter(([name]) => !/^(VITEST_|npm_package_|npm_lifecycle_)/.test(name)),
-  )
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !OF_TESTS.test(name)))
 }

@@ -13,9 +13,12 @@ beforeAll(async () => {
   browser = await startBrowser()
 })
 afterAll(() => browser?.close())
-afterEach(closeServers)
+afterEach(async () => {
+  await Promise.all(browser.context.pages().map((page) => page.close()))
+  await closeServers()
+})
 
-describe('a page built by Vite', () => {
+describe('a page built by Vite', { timeout: 5 * 60_000 }, () => {
   test.each(adapters)('with %s, shows live data in two components on one connection', async (framework) => {
     const project = await installProject(`vite-${framework}`)
     try {
@@ -31,7 +34,6 @@ describe('a page built by Vite', () => {
       await until(async () => (await shown.allTextContents()).join(' ') === 'anna,ben anna,ben')
       expect(live.connections).toBe(1)
       expect(browser.errors.slice(said)).toEqual([])
-      await page.close()
     } finally {
       await project.remove()
     }

@@ -15,9 +15,9 @@ const steps: [name: string, command: string][] = [
   ['Tests of the package', vitest('package', 'package')],
   ['Size', 'npm run --silent size'],
   ['Package: declarations', 'tsc -p test/tsconfig.dist.json'],
-  ['Package: in an empty project', 'tsx test/tools/check-package.ts'],
   ['Package: publint', 'publint --strict'],
   ['Package: are the types wrong', 'attw --pack . --profile node16 --exclude-entrypoints script'],
+  ['Package: as its users get it', vitest('package', 'package')],
 ]
 
 const failed = steps.find(([name, command]) => {

@@ -1,6 +1,5 @@
-// node bundle.js <bundler> <entry>: what is in the bundle of `entry`, as { bytes, sources }. Peers and, from an adapter,
-// the core are external. `bytes` is minified where the bundler can; `sources` are the files of millrace's src that any line
-// of the bundle came from.
+// node bundle.js <bundler> <entry>: what is in the bundle of `entry`, as { bytes, lines }. `bytes` is minified, where the
+// bundler can; `lines` are those of the readable bundle, by the file of millrace's src that they came from. Peers are left out.
 import { existsSync, readFileSync } from 'node:fs'
 import { SourceMap } from 'node:module'
 import { fileURLToPath } from 'node:url'
@@ -15,12 +14,13 @@ const bundlers = {
     const { outputFiles } = await esbuild({
       entryPoints: [entry],
       ...{ bundle: true, format: 'esm', write: false, outdir: 'out', sourcemap: 'external', minify },
+      ...{ external: ['react', 'vue'], logLevel: 'error' },
     })
     const [map, code] = outputFiles
     return { code: code.text, map: JSON.parse(map.text) }
   },
   async rollup() {
-    const bundle = await rollup({ input: entry, plugins: [resolved, mapped] })
+    const bundle = await rollup({ input: entry, logLevel: 'silent', plugins: [resolved, mapped] })
     const { output } = await bundle.generate({ format: 'esm', sourcemap: true })
     return output[0]
   },
@@ -53,11 +53,15 @@ const mapped = {
       : null,
 }
 
+const lines = {}
 const { code, map } = await bundlers[bundler](false)
-const origins = new SourceMap(map)
-const sources = code.split('\n').flatMap((line, n) => {
-  const { originalSource } = origins.findEntry(n, line.length - line.trimStart().length)
-  return originalSource ? [originalSource.replace(/^.*\/millrace\/(dist\/\.\.\/)?/, '')] : []
-})
+// An empty bundle has none.
+const origins = map && new SourceMap(map)
+for (const [n, line] of code.split('\n').entries()) {
+  const source = origins?.findEntry(n, line.length - line.trimStart().length).originalSource
+  if (!source) continue
+  const file = source.replace(/^.*\/(?=src\/|eventsource-parser\/)/, '')
+  lines[file] = [...(lines[file] ?? []), line]
+}
 const { code: minified } = await bundlers[bundler](true)
-console.log(JSON.stringify({ bytes: minified.length, sources: [...new Set(sources)].sort() }))
+console.log(JSON.stringify({ bytes: minified.length, lines }))
