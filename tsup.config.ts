@@ -1,5 +1,6 @@
 import { readFileSync, rmSync } from 'node:fs'
 import { defineConfig, type Options } from 'tsup'
+import { integrityOf } from './test/tools/integrity'
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
 
@@ -11,6 +12,7 @@ const entry = {
   index: 'src/index.ts',
   vanilla: 'src/vanilla/index.ts',
   react: 'src/react/index.ts',
+  vue: 'src/vue/index.ts',
 }
 
 const shared: Options = {
@@ -47,5 +49,9 @@ export default defineConfig([
     minify: true,
     banner: { js: `/*! millrace ${version} | MIT | with eventsource-parser, (c) Espen Hovlandsdal, MIT */` },
     outExtension: () => ({ js: '.global.js' }),
+    async onSuccess() {
+      const script = 'dist/millrace.global.js'
+      console.log(`${script} integrity="${integrityOf(readFileSync(script))}"`)
+    },
   },
 ])

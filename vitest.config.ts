@@ -22,9 +22,17 @@ const reactEighteen = [
   { find: /^react(\/.*)?$/, replacement: 'react-18$1' },
   { find: /^react-dom(\/.*)?$/, replacement: 'react-dom-18$1' },
 ]
+/** The oldest Vue that the adapter promises to work with, in place of the newest. */
+const withVue33 = {
+  alias: [
+    { find: /^vue$/, replacement: 'vue-3.3' },
+    { find: /^vue\/(.+)$/, replacement: 'vue-3.3/$1' },
+    ...fromSource.alias,
+  ],
+}
 
 /** Tests that know only the public API, and so run against the sources and against what is published. */
-const publicTests = ['test/{laws,field-reports,behaviour,types}/**/*.test.{ts,tsx}']
+const publicTests = ['test/{laws,field-reports,behaviour,types,recipes}/**/*.test.{ts,tsx}']
 
 /** One file at a time, after the projects of the earlier groups. */
 const alone = (groupOrder: number) => ({ maxWorkers: 1, sequence: { groupOrder } })
@@ -41,6 +49,11 @@ export default defineConfig({
         test: { name: 'unit', include: ['test/unit/**/*.test.{ts,tsx}', 'test/*.test.ts'] },
       },
       { extends: true, resolve: fromSource, test: { name: 'public', include: publicTests } },
+      {
+        extends: true,
+        resolve: withVue33,
+        test: { name: 'vue-3.3', include: ['test/behaviour/vue/**/*.test.ts'] },
+      },
       { extends: true, resolve: fromDist, test: { name: 'dist', include: publicTests } },
       {
         extends: true,
@@ -65,6 +78,17 @@ export default defineConfig({
           testTimeout: 30 * 60_000,
           execArgv: ['--expose-gc'],
           ...alone(2),
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'package',
+          include: ['test/package/*.test.ts'],
+          globalSetup: [path('test/package/pack.ts')],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          ...alone(3),
         },
       },
     ],

@@ -21,8 +21,15 @@ type Handler = (request: IncomingMessage, response: ServerResponse) => void
  * Starts the demo on the loopback. All of its state is in memory and ends with it.
  *
  * @param options.port 0 picks a free one. Default 4173.
+ * @param options.serve answers with the files of a page. Default: the demo's own.
  */
-export async function startDemo({ port = 4173 }: { port?: number } = {}): Promise<Demo> {
+export async function startDemo({
+  port = 4173,
+  serve = serveFile,
+}: {
+  port?: number
+  serve?: (path: string, response: ServerResponse) => boolean
+} = {}): Promise<Demo> {
   const faults = createFaults({
     streams: () => [board.stream, ticker.stream, ...crawls.streams],
     flood: () => ticker.flood(10_000),
@@ -58,7 +65,7 @@ export async function startDemo({ port = 4173 }: { port?: number } = {}): Promis
     const [path = '/'] = (request.url ?? '/').split('?')
     const handle = routes[`${request.method} ${path}`] ?? crawlStream(path)
     if (handle) handle(request, response)
-    else if (!serveFile(path, response)) json(response, 404, { error: `There is no ${path} here.` })
+    else if (!serve(path, response)) json(response, 404, { error: `There is no ${path} here.` })
   })
   try {
     await new Promise<void>((resolve, reject) => {

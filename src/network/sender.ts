@@ -1,4 +1,5 @@
 /** Requests with the client's own headers, asked again at every attempt, and one refresh of credentials on 401. */
+import { MillraceError } from '../primitives/errors'
 import { statusError } from '../primitives/http'
 import { untilAborted } from '../primitives/until-aborted'
 import type { Gate, Passage } from './gate'
@@ -70,13 +71,15 @@ export function createSender(gate: Gate, { clock, settings }: NetworkContext): S
   }
 
   async function refresh(endpoint: string, response: Response): Promise<boolean> {
+    const unauthorized = statusError(endpoint, response, clock.now())
     try {
-      const refreshed = (await settings.onUnauthorized?.(statusError(endpoint, response, clock.now()))) === true
+      const refreshed = (await settings.onUnauthorized?.(unauthorized)) === true
       if (refreshed) generation++
       return refreshed
-    } catch {
-      // A refresh that fails is none: the 401 stands, and tells what to do.
-      return false
+    } catch (cause) {
+      // Whether the credentials are any good is not known: worth another try, unlike a plain no.
+      const message = `${unauthorized.message} \`onUnauthorized\` could not refresh them now: it threw.`
+      throw new MillraceError('unauthorized', message, { status: 401, endpoint, retryable: true, cause })
     }
   }
 }

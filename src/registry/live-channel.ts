@@ -123,7 +123,8 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     if (!this.#isJoined()) return this.#visit()
     if (this.stream && this.stream.state().name !== 'open') this.stream.restart()
     this.snapshot?.reschedule(true)
-    await this.snapshot?.pull('background', false)
+    // What is under way may be from before the change that it is asked for.
+    await this.snapshot?.pull('background', true)
   }
 
   /** Nobody subscribes: the snapshot alone is asked, for whoever comes next. */

@@ -70,7 +70,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
   let endpoint = fixed ? endpointOf(fixed.method, fixed.url) : 'a snapshot whose URL is not known yet'
   let state: SnapshotState = calm
   let failures = 0
-  let last: unknown
+  let last: JsonAnswer | undefined
   let askedBefore = false
   let underWay: { readonly at: number; readonly controller: AbortController; readonly done: Promise<void> } | undefined
   let followUp: Promise<void> | undefined
@@ -91,6 +91,10 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
         claim()
       }
       settle('now')
+      // Who polls is shown at once what the others know; who comes for one answer wants a new one.
+      const known = last
+      if (known && state.name === 'polling' && sink.interval() !== undefined)
+        queueMicrotask(() => sinks.has(sink) && last === known && sink.onAnswer(known, endpoint))
     },
     detach(sink) {
       sinks.delete(sink)
@@ -233,9 +237,9 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       )
       if (signal.aborted) return undefined
       failures = 0
-      const value = shareStructure(last, answer.value)
-      last = value
-      each((sink) => sink.onAnswer({ ...answer, value }, endpoint))
+      last = { ...answer, value: shareStructure(last?.value, answer.value) }
+      const current = last
+      each((sink) => sink.onAnswer(current, endpoint))
       return calm
     } catch (thrown) {
       if (signal.aborted) return undefined

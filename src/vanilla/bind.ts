@@ -2,7 +2,7 @@ import { type Channel, type ChannelState, type Client, getClient, type Subscribe
 
 /**
  * Renders a channel into an element: `render` is called with the state now and at every change, at most once a frame,
- * and the status is shown in `data-millrace-status` for CSS. Returns the unbind.
+ * and the status is shown in `data-millrace-status` for CSS. Returns the unbind, which leaves what was rendered.
  *
  * @example
  * ```ts
@@ -32,5 +32,8 @@ export function bind<T extends Element, S, E>(
     },
     { delivery: 'frame', ...subscribeOptions },
   )
-  return unsubscribe
+  return () => {
+    unsubscribe()
+    element.removeAttribute('data-millrace-status')
+  }
 }

@@ -1,13 +1,20 @@
 import { type Client, getClient, type StreamEvent } from 'millrace'
 
+const URL_OF = 'data-millrace'
+const EVENT = 'data-millrace-event'
+const TEXT = 'data-millrace-text'
+const ATTRIBUTES = [URL_OF, EVENT, TEXT]
+const SELECTOR = ATTRIBUTES.map((name) => `[${name}]`).join()
+
 /**
- * Brings to life what the page declares below `root`, and keeps up with nodes that come, go and change:
+ * Brings to life what the page declares below `root`, and keeps up with nodes that come, go, move and change:
  *
  * - `data-millrace`: the URL of a stream; elements with the same URL share one connection
  * - `data-millrace-event`: the type of the events to show; without it, any
  * - `data-millrace-text`: where in the event's data the text is, as names with dots between them; without it, all of it
  *
- * The text is set as text, never as HTML. The status is shown in `data-millrace-status` for CSS. Returns the unmount.
+ * The text is set as text, never as HTML. The status is shown in `data-millrace-status` for CSS. A declaration that makes
+ * no sense is told of by `console.error`, and the rest is shown. Returns the unmount.
  *
  * @example
  * ```ts
@@ -18,67 +25,76 @@ import { type Client, getClient, type StreamEvent } from 'millrace'
  * ```
  */
 export function mount(root: Document | Element = document, client: Client = getClient()): () => void {
-  const alive = new Map<Element, () => void>()
+  /** What is declared there, as it was understood, and the end of it. */
+  const alive = new Map<Element, { readonly declared: string; readonly sleep: () => void }>()
 
   const observer = new MutationObserver((records) => {
+    // Once for each, however often it was touched: what counts is how it is now.
+    const touched = new Set<Element>()
     for (const { type, target, addedNodes, removedNodes } of records) {
-      if (type === 'attributes') {
-        sleep(target as Element)
-        wake(target as Element)
-      }
-      for (const node of removedNodes) for (const element of declaredIn(node)) if (!element.isConnected) sleep(element)
-      for (const node of addedNodes) for (const element of declaredIn(node)) wake(element)
+      if (type === 'attributes') touched.add(target as Element)
+      for (const node of [...addedNodes, ...removedNodes]) for (const element of declaredIn(node)) touched.add(element)
     }
+    for (const element of touched) settle(element)
   })
-  observer.observe(root, {
-    childList: true,
-    subtree: true,
-    attributeFilter: ['data-millrace', 'data-millrace-event', 'data-millrace-text'],
-  })
-  for (const element of declaredIn(root)) wake(element)
+  observer.observe(root, { childList: true, subtree: true, attributeFilter: ATTRIBUTES })
+  for (const element of declaredIn(root)) settle(element)
 
   return () => {
     observer.disconnect()
-    for (const element of [...alive.keys()]) sleep(element)
+    for (const { sleep } of alive.values()) sleep()
+    alive.clear()
   }
 
-  function wake(element: Element): void {
-    const url = element.getAttribute('data-millrace')
-    if (url === null || alive.has(element)) return
-    const type = element.getAttribute('data-millrace-event')
-    const path = element.getAttribute('data-millrace-text')?.split('.') ?? []
-    if (url === '' || path.includes('')) {
-      const wrong =
-        url === '' ? '`data-millrace` to be a URL' : '`data-millrace-text` to be names with dots between them'
-      console.error(`[millrace] Expected ${wrong}, got "${url && path.join('.')}".`, element)
-      return
+  function settle(element: Element): void {
+    const values = ATTRIBUTES.map((name) => element.getAttribute(name))
+    // Removed, moved elsewhere, or no longer declared.
+    const isOurs = root.contains(element) && values.some((value) => value !== null)
+    const declared = isOurs ? JSON.stringify(values) : ''
+    const before = alive.get(element)
+    if (before?.declared === declared) return
+    before?.sleep()
+    alive.delete(element)
+    if (isOurs) alive.set(element, { declared, sleep: wake(element, values) })
+  }
+
+  function wake(element: Element, [url, type, text]: (string | null | undefined)[]): () => void {
+    const path = text?.split('.') ?? []
+    const wrong = !url
+      ? [URL_OF, 'the URL of a stream', url]
+      : type === ''
+        ? [EVENT, 'the type of an event', type]
+        : path.includes('')
+          ? [TEXT, 'names with dots between them', text]
+          : undefined
+    const name = `<${element.localName}${element.id && `#${element.id}`}>`
+    try {
+      if (wrong) throw new TypeError(`expected \`${wrong[0]}\` to be ${wrong[1]}, got ${JSON.stringify(wrong[2])}`)
+      const { unsubscribe } = client.subscribe(
+        url as string,
+        { batch: show, state: ({ status }) => element.setAttribute('data-millrace-status', status) },
+        { delivery: 'frame', label: `${name} data-millrace` },
+      )
+      return () => {
+        unsubscribe()
+        element.removeAttribute('data-millrace-status')
+      }
+    } catch (error) {
+      console.error(`[millrace] ${name}: ${(error as Error).message}`, element)
+      return () => {}
     }
-    const show = (events: readonly StreamEvent[]) => {
+
+    function show(events: readonly StreamEvent[]): void {
       const last = events.findLast((event) => type === null || event.type === type)
       if (last) element.textContent = textOf(last.data, path)
     }
-    try {
-      const { unsubscribe } = client.subscribe(
-        url,
-        { batch: show, state: ({ status }) => element.setAttribute('data-millrace-status', status) },
-        { delivery: 'frame', label: `<${element.localName} data-millrace>` },
-      )
-      alive.set(element, unsubscribe)
-    } catch (error) {
-      console.error('[millrace] Could not subscribe to `data-millrace`.', element, error)
-    }
-  }
-
-  function sleep(element: Element): void {
-    alive.get(element)?.()
-    alive.delete(element)
   }
 }
 
 function declaredIn(node: Node): Element[] {
   if (!('querySelectorAll' in node)) return []
-  const below = [...(node as ParentNode).querySelectorAll('[data-millrace]')]
-  return node instanceof Element && node.hasAttribute('data-millrace') ? [node, ...below] : below
+  const below = [...(node as ParentNode).querySelectorAll(SELECTOR)]
+  return node instanceof Element && node.matches(SELECTOR) ? [node, ...below] : below
 }
 
 function textOf(data: unknown, path: readonly string[]): string {

@@ -1,13 +1,17 @@
+import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { servePages, startBrowser, type TestBrowser } from '../support/browser'
 import { closeServers, startStream } from '../support/http-server'
 import { until } from '../support/until'
+import { integrityOf } from '../tools/integrity'
 
 // No inline script, no eval, and no text that becomes HTML: the strictest page there is.
 const CSP = "default-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
 const EVIL = '<img src=x onerror="document.title=1"><b>bold</b>'
+
+declare const Millrace: typeof import('millrace')
 
 let browser: TestBrowser
 let errors = 0
@@ -136,16 +140,92 @@ describe('mount, under a strict content security policy', () => {
     const { page, send, said } = await open(
       `<output data-millrace=""></output>
        <output data-millrace="/stream" data-millrace-text="a..b"></output>
-       <output data-millrace="http://[bad"></output>
+       <output class="c" data-millrace="http://[bad"></output>
+       <output id="typed" data-millrace="/stream" data-millrace-event=""></output>
+       <output id="lost" data-millrace-text="name"></output>
        <output id="good" data-millrace="/stream"></output>`,
     )
     await send('/stream', 'fine')
     await until(async () => (await textOf(page, '#good')) === 'fine')
     const told = said().filter((text) => text.startsWith('[millrace]'))
-    expect(told).toHaveLength(3)
-    expect(told[0]).toContain('Expected `data-millrace` to be a URL, got ""')
-    expect(told[1]).toContain('Expected `data-millrace-text` to be names with dots between them, got "a..b"')
-    expect(told[2]).toContain('Could not subscribe')
+    expect(told).toHaveLength(5)
+    expect(told[0]).toContain('<output>: expected `data-millrace` to be the URL of a stream, got ""')
+    expect(told[1]).toContain('<output>: expected `data-millrace-text` to be names with dots between them, got "a..b"')
+    expect(told[2]).toContain('<output>: Expected an absolute URL')
+    expect(told[3]).toContain('<output#typed>: expected `data-millrace-event` to be the type of an event, got ""')
+    expect(told[4]).toContain('<output#lost>: expected `data-millrace` to be the URL of a stream, got null')
+
+    // Said once for each change, and over when it is put right.
+    await page.evaluate(() => {
+      const lost = document.querySelector('#lost')!
+      lost.setAttribute('data-millrace-text', 'a..b')
+      lost.setAttribute('data-millrace-event', 'x')
+      lost.removeAttribute('data-millrace-event')
+    })
+    await until(() => said().filter((text) => text.startsWith('[millrace] <output#lost>')).length === 2)
+    await page.evaluate(() => {
+      const lost = document.querySelector('#lost')!
+      lost.setAttribute('data-millrace', '/stream')
+      lost.setAttribute('data-millrace-text', 'name')
+    })
+    await until(() => page.locator('#lost[data-millrace-status="live"]').count())
+    await send('/stream', { name: 'found' })
+    await until(async () => (await textOf(page, '#lost')) === 'found')
+    expect(said().filter((text) => text.startsWith('[millrace]'))).toHaveLength(6)
+  })
+
+  test('holds on to nothing that has left its root, however it went', async () => {
+    const { page, send, openAt, said } = await open(
+      '<main><output id="o" data-millrace="/stream"></output></main><aside></aside>',
+      `Millrace.mount(document.querySelector('main'))`,
+    )
+    const stays = async (what: string) => {
+      await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))))
+      const active = await page.evaluate(() => Millrace.getClient().stats().subscriptions.active)
+      expect(active, what).toBe(0)
+      expect(await page.locator('[data-millrace-status]').count(), what).toBe(0)
+    }
+    const shows = async (text: string) => {
+      await until(() => page.locator('#o[data-millrace-status="live"]').count())
+      await send('/stream', text)
+      await until(async () => (await textOf(page, '#o')) === text)
+    }
+    await shows('first')
+    await page.evaluate(() => document.querySelector('aside')!.append(document.querySelector('#o')!))
+    await stays('moved out of the root')
+    await page.evaluate(() => document.querySelector('main')!.append(document.querySelector('#o')!))
+    await shows('second')
+    await page.evaluate(() => {
+      const output = document.querySelector('#o')!
+      output.remove()
+      output.setAttribute('data-millrace-text', 'name')
+    })
+    await stays('removed, then changed')
+    await page.evaluate(() => {
+      const section = document.createElement('section')
+      section.append(document.createElement('output'))
+      document.querySelector('main')!.append(section)
+      section.firstElementChild!.setAttribute('data-millrace', '/stream')
+      section.remove()
+    })
+    await stays('added and removed at once')
+    await until(() => openAt('/stream') === 0, 'the end of the stream')
+    expect(said()).toEqual([])
+  })
+
+  test('is not disturbed by attributes that are set to what they are', async () => {
+    const { page, send } = await open('<output id="o" data-millrace="/stream"></output>')
+    await send('/stream', 'shown')
+    await until(async () => (await textOf(page, '#o')) === 'shown')
+    const total = () => page.evaluate(() => Millrace.getClient().stats().subscriptions.total)
+    const before = await total()
+    await page.evaluate(async () => {
+      for (let n = 0; n < 100; n += 1) {
+        document.querySelector('#o')!.setAttribute('data-millrace', '/stream')
+        await Promise.resolve()
+      }
+    })
+    expect(await total()).toBe(before)
   })
 
   test('ends with its unmount', async () => {
@@ -157,6 +237,7 @@ describe('mount, under a strict content security policy', () => {
     await until(async () => (await textOf(page, '#o')) === 'shown')
     await page.evaluate(() => (window as never as { unmount(): void }).unmount())
     await until(() => openAt('/stream') === 0)
+    expect(await page.locator('[data-millrace-status]').count()).toBe(0)
     await page.evaluate(() => {
       const output = document.createElement('output')
       output.dataset.millrace = '/stream'
@@ -191,6 +272,40 @@ describe('bind', () => {
     await page.evaluate(() => (window as never as { unbind(): void }).unbind())
     await until(() => openAt('/stream') === 0)
     expect(await textOf(page, '#list')).toBe(all)
+    expect(await page.locator('[data-millrace-status]').count()).toBe(0)
     expect(said()).toEqual([])
+  })
+})
+
+describe('the script tag', () => {
+  const file = resolve('dist/millrace.global.js')
+
+  test('shares its client with the module that the same page imports', async () => {
+    const { page, server, said } = await open(
+      '<output id="o" data-millrace="/stream"></output>',
+      `Millrace.mount()
+       import('/index.js').then(({ getClient, defineChannel, subscribe }) => {
+         subscribe('/stream', {})
+         window.same = getClient() === Millrace.getClient() && defineChannel !== Millrace.defineChannel
+       })`,
+    )
+    await until(() => page.evaluate(() => 'same' in window))
+    expect(await page.evaluate(() => (window as never as { same: boolean }).same)).toBe(true)
+    await until(() => page.locator('#o[data-millrace-status="live"]').count())
+    expect(await page.evaluate(() => Millrace.getClient().stats().channels[0]?.subscribers.length)).toBe(2)
+    expect(server.requests.filter(({ url }) => url === '/stream')).toHaveLength(1)
+    expect(said()).toEqual([])
+  })
+
+  test('loads with its integrity, and not with another one', async () => {
+    const tag = (integrity: string) =>
+      `<!doctype html><link rel="icon" href="/icon"><script src="/millrace.global.js" integrity="${integrity}"></script>`
+    const server = await servePages(
+      { '/good': tag(integrityOf(readFileSync(file))), '/bad': tag(integrityOf('another file')), '/icon': '' },
+      { folder: resolve('dist') },
+    )
+    const has = async (path: string) => (await browser.openPage(server.url(path))).evaluate(() => 'Millrace' in window)
+    expect(await has('/good')).toBe(true)
+    expect(await has('/bad')).toBe(false)
   })
 })

@@ -18,8 +18,9 @@ afterEach(() => {
 })
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
-const { exports: entries } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
+const { exports: entries, peerDependencies } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
   exports: Record<string, unknown>
+  peerDependencies: Record<string, string>
 }
 /** What a server may import; the script tag is for pages. */
 const names = Object.entries(entries)
@@ -50,6 +51,7 @@ async function run(project: string, program: string): Promise<{ code: unknown; o
 test('the entries of the package are known', () => {
   expect(names).toContain('millrace')
   expect(names).toContain('millrace/vanilla')
+  expect(names).toContain('millrace/vue')
 })
 
 test.for(names)(
@@ -57,6 +59,8 @@ test.for(names)(
   async (name, { task }) => {
     const project = task.file.projectName ?? 'public'
     const program = `
+      // What a framework does when it is loaded is its own affair.
+      for (const peer of ${JSON.stringify(Object.keys(peerDependencies))}) await import(peer)
       const calls = []
       for (const name of ['setTimeout', 'setInterval', 'setImmediate', 'fetch', 'BroadcastChannel', 'queueMicrotask']) {
         const original = globalThis[name]

@@ -1,7 +1,19 @@
 import { Window } from 'happy-dom'
 
-// A document for react-dom, and nothing else of happy-dom: its environment would also put its own `fetch`, `URL` and
-// `AbortController` in the place of Node's, and what these tests look at are the requests that reach a real server.
+// A document for frameworks that look for one when they are loaded, so this is imported before them. Only what is of
+// the DOM: fetch, streams and aborts stay Node's own, and so does everything that meets a server.
 const window = new Window({ url: 'http://127.0.0.1/' })
-for (const [name, value] of Object.entries({ window, document: window.document, navigator: window.navigator }))
+
+const taken = [
+  'document',
+  'navigator',
+  'Node',
+  'Element',
+  'HTMLElement',
+  'SVGElement',
+  'ShadowRoot',
+  'Text',
+  'Comment',
+] as const
+for (const [name, value] of [['window', window] as const, ...taken.map((name) => [name, window[name]] as const)])
   Object.defineProperty(globalThis, name, { value, configurable: true, writable: true })

@@ -10,8 +10,9 @@ const steps: [name: string, command: string][] = [
   ['Lint', 'npm run --silent lint'],
   ['Types', 'npm run --silent typecheck'],
   ['Build', 'npm run --silent build'],
-  ['Tests of the sources', vitest('sources', 'unit', 'public', 'react-18', 'browser')],
+  ['Tests of the sources', vitest('sources', 'unit', 'public', 'react-18', 'vue-3.3', 'browser')],
   ['Tests of dist', vitest('dist', 'dist')],
+  ['Tests of the package', vitest('package', 'package')],
   ['Size', 'npm run --silent size'],
   ['Package: declarations', 'tsc -p test/tsconfig.dist.json'],
   ['Package: in an empty project', 'tsx test/tools/check-package.ts'],
@@ -25,7 +26,7 @@ const failed = steps.find(([name, command]) => {
 })
 if (failed) console.error(`\n=== FAILED: ${failed[0]} (${failed[1]}) ===`)
 
-const totals = [...tally('sources'), ...tally('dist')]
+const totals = [...tally('sources'), ...tally('dist'), ...tally('package')]
 console.log(`\n${sum(totals, 'passed')} passed, ${sum(totals, 'failed')} failed`)
 rmSync(reports, { recursive: true, force: true })
 process.exitCode = failed ? 1 : 0

@@ -91,11 +91,12 @@ describe('an example compiles', () => {
     'coordinatedFetch',
     'bind',
     'mount',
+    'createMillrace',
+    'useClient',
     'useChannel',
     'useEvents',
     'useJson',
     'useStats',
-    'useClient',
   ])('of %s stands beside it', (name) => {
     expect(
       examples.filter((example) => example.name.startsWith('src') && new RegExp(`\\b${name}[<(]`).test(example.code)),

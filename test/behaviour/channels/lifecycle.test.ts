@@ -374,17 +374,19 @@ describe('401', () => {
     expect(feed.streamRequests).toHaveLength(4)
   })
 
-  test('fails, or waits with a name, when `onUnauthorized` throws', async () => {
+  test('is tried again later when `onUnauthorized` throws: a refresh that could not be made is no verdict', async () => {
     const feed = await startFeed()
     feed.stream(status(401))
     const { client } = startClient({
       onUnauthorized: () => {
-        throw new Error('the refresh token is gone')
+        throw new Error('the server of tokens cannot be reached')
       },
     })
     const watched = watch(client, feed.streamUrl)
-    await until(() => watched.errors.length === 1)
-    expect(watched.state).toMatchObject({ status: 'failed', error: { code: 'unauthorized', status: 401 } })
+    await until(() => watched.state.error !== undefined)
+    expect(watched.state).toMatchObject({ status: 'reconnecting', error: { code: 'unauthorized', status: 401 } })
+    expect(watched.state.error?.message).toMatch(/could not refresh them now: it threw/)
+    expect(watched.errors).toEqual([])
   })
 })
 
