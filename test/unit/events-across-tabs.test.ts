@@ -62,6 +62,19 @@ describe('nothing is lost, doubled or reported missing', () => {
       { do: 'stall', tab: 0 },
     ],
     [
+      'a tab catches up with more than it remembers at once',
+      ...[
+        open,
+        wait(300),
+        { do: 'freeze', tab: 0 } as const,
+        append,
+        open,
+        wait(2_000),
+        { do: 'stall', tab: 1 } as const,
+      ],
+      ...[{ do: 'append', count: 1_100 } as const, { do: 'wake', tab: 0 } as const, append, append],
+    ],
+    [
       'the clock is between two milliseconds',
       open,
       open,

@@ -339,7 +339,8 @@ export function createSharedStream(
       },
       onMessages(messages) {
         hand(messages)
-        if (filter.since(goal) !== undefined) meet(n)
+        // So much may come at once that the goal is forgotten again.
+        if (messages.some(({ lastEventId }) => lastEventId === goal)) meet(n)
         else meetWhere((id) => messages.some(({ lastEventId }) => lastEventId === id))
       },
     }
