@@ -16,7 +16,6 @@ const steps: [name: string, command: string][] = [
   ['Package: declarations', 'tsc -p test/tsconfig.dist.json'],
   ['Package: publint', 'publint --strict'],
   ['Package: are the types wrong', 'attw --pack . --profile node16 --exclude-entrypoints script'],
-  ['Package: as its users get it', vitest('package', 'package')],
 ]
 
 const failed = steps.find(([name, command]) => {
