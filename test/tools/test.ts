@@ -12,6 +12,7 @@ const steps: [name: string, command: string][] = [
   ['Build', 'npm run --silent build'],
   ['Tests of the sources', vitest('sources', 'unit', 'public', 'react-18', 'vue-3.3', 'browser')],
   ['Tests of dist', vitest('dist', 'dist')],
+  ['Tests of the package', vitest('package', 'package')],
   ['Size', 'npm run --silent size'],
   ['Package: declarations', 'tsc -p test/tsconfig.dist.json'],
   ['Package: publint', 'publint --strict'],
