@@ -286,12 +286,12 @@ describe('all tabs together', () => {
       const states = await Promise.all(tabs.map(async (tab) => (await tab.read()).states.at(-1)))
       return states.filter((state) => state?.status === 'paused' && state.pausedBy === 'stream-limit').length === 2
     }, 'two that wait')
+    expect(world.mostOpen).toBe(4)
     expect(await tabs[5]!.run('fetch("/plain").then((answer) => answer.text())')).toBe('plain')
     await tabs[0]!.page.close()
     await tabs[1]!.page.close()
     for (const tab of tabs.slice(2))
       await until(async () => (await tab.read()).states.at(-1)?.status === 'live', 'a free slot')
-    expect(world.mostOpen).toBe(4)
   })
 
   test('of two identities share nothing', async () => {
