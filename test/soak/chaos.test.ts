@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from 'vitest'
 import { closeClients, startClient } from '../behaviour/channels/watch'
 import { type Server, surviveChaos } from '../laws/chaos'
+import { figure } from '../support/figures'
 import { closeServers } from '../support/http-server'
 
 afterEach(closeClients)
@@ -30,4 +31,5 @@ test.each(servers)(`law 3 holds for ${SEEDS} seeds and a server that %s`, async 
   }
   await Promise.all(Array.from({ length: LANES }, lane))
   expect(failures).toEqual([])
+  figure('Chaos', `a server that ${server}`, `${SEEDS} seeds, 20 faults each: every event once and in order`)
 })

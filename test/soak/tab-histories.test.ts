@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, test, vi } from 'vitest'
+import { figure } from '../support/figures'
 import { anyHistory, play, type ServerKind } from '../unit/tab-histories'
 
 beforeAll(() => void vi.spyOn(console, 'warn').mockImplementation(() => {}))
@@ -13,5 +14,10 @@ test.each(servers)(`law 3 holds for ${HISTORIES} histories of tabs, and a server
   await fc.assert(
     fc.asyncProperty(anyHistory(server, 120), (history) => play(history, server)),
     { numRuns: HISTORIES, seed: SEED },
+  )
+  figure(
+    'Modelled tabs',
+    `a server that ${server}`,
+    `${HISTORIES} random histories (seed ${SEED}): law 3 holds in every tab`,
   )
 })

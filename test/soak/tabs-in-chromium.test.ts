@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
 import { closeBrowsers } from '../support/browser'
+import { figure } from '../support/figures'
 import { closeServers } from '../support/http-server'
 import { createRandom } from '../support/random'
 import { startTabs, type Tab } from '../support/tabs'
@@ -98,4 +99,9 @@ test(`${ROUNDS} rounds of tabs that come and go in every way, seed ${SEED}`, asy
   }
   expect(world.longestOver).toBeLessThan(1_000)
   expect(world.open).toBe(1)
+  figure(
+    'Random tabs in Chromium',
+    `${ROUNDS} rounds, seed ${SEED}, ${RATE} events a second`,
+    `${world.last} events in up to 8 tabs, none lost or doubled; two connections at once for ${Math.round(world.longestOver)} ms at most`,
+  )
 })
