@@ -7,7 +7,8 @@ import { isMillraceError, type MillraceError } from '../primitives/errors'
 import { networkError } from '../primitives/http'
 import { shareStructure } from '../primitives/structural-sharing'
 import { endpointOf } from '../primitives/url'
-import type { ConditionChange, PauseReason } from './conditions'
+import { Audience } from './audience'
+import type { PauseReason } from './conditions'
 import type { SourceContext } from './source-context'
 import { bodyOf, headersOf, type ResolvedTarget, resolveTarget, type Target } from './target'
 
@@ -60,12 +61,9 @@ const calm: SnapshotState = { name: 'idle', failures: 0, retryAt: undefined, err
 const JITTER = 0.1
 /** ms: failing polls slow down to this, unless they are slower anyway. */
 const SLOWEST = 60_000
-/** Clients that were all stopped at the same moment come back within this many ms, not at once. */
-const SPREAD = 1_000
 
 export function createSnapshotSource(target: Target, context: SourceContext, onEmpty: () => void): SnapshotSource {
   const { clock, settings, conditions, gate, requests, counters } = context
-  const sinks = new Set<SnapshotSink>()
   const fixed = typeof target === 'function' ? undefined : (resolveTarget(target, settings.baseUrl) as ResolvedTarget)
   let endpoint = fixed ? endpointOf(fixed.method, fixed.url) : 'a snapshot whose URL is not known yet'
   let state: SnapshotState = calm
@@ -76,37 +74,37 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
   let followUp: Promise<void> | undefined
   let gridAt: number | undefined
   let cancelTimer: (() => void) | undefined
-  let stopWatching: (() => void) | undefined
   let withdrawClaim: (() => void) | undefined
+  const audience = new Audience<SnapshotSink>(context, {
+    whenHidden: (sink) => sink.snapshotWhenHidden(),
+    settle,
+    endpoint: () => endpoint,
+  })
+  const { sinks } = audience
 
   return {
     state: () => state,
     role: () => 'solo',
     endpoint: () => endpoint,
     attach(sink) {
-      sinks.add(sink)
       askedBefore ||= sink.again
-      if (sinks.size === 1) {
-        stopWatching = conditions.watch(settle)
-        claim()
-      }
-      settle('now')
+      if (sinks.size === 0) claim()
+      audience.add(sink)
       // Who polls is shown at once what the others know; who comes for one answer wants a new one.
       const known = last
       if (known && state.name === 'polling' && sink.interval() !== undefined)
         queueMicrotask(() => sinks.has(sink) && last === known && sink.onAnswer(known, endpoint))
     },
     detach(sink) {
-      sinks.delete(sink)
-      if (sinks.size > 0) return settle('now')
-      stopWatching?.()
+      audience.delete(sink)
+      if (sinks.size > 0) return
       withdrawClaim?.()
       stop()
       onEmpty()
     },
     reschedule(restart) {
       if (restart && state.name === 'failed') state = calm
-      settle('now')
+      settle()
     },
     pull,
   }
@@ -122,24 +120,20 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
     return asked.length > 0 ? Math.max(settings.shortestInterval, Math.min(...asked)) : undefined
   }
 
-  function reason(): PauseReason | undefined {
-    return conditions.reason([...sinks].some((sink) => sink.snapshotWhenHidden() === 'keep') ? 'keep' : 'pause')
-  }
-
   /** Polls if somebody wants it and it may. */
-  function settle(change: ConditionChange): void {
+  function settle(): void {
     if (sinks.size === 0) return
-    const held = reason()
+    const held = audience.reason()
     if (held) {
       // A hidden page may finish what it asks for; a frozen one would wait for ever.
       if (held === 'hidden' && !conditions.isFrozen) cancelTimer?.()
       else stop()
       set({ name: 'held-back', by: held })
-    } else if (state.name !== 'failed') schedule('ask', change === 'spread' ? clock.random() * SPREAD : 0)
+    } else if (state.name !== 'failed') schedule('ask')
   }
 
   /** Sets the timer of the next poll. Overdue after a pause: it asks now; after a slow answer: it skips to the grid. */
-  function schedule(overdue: 'ask' | 'skip', spread: number): void {
+  function schedule(overdue: 'ask' | 'skip'): void {
     cancelTimer?.()
     cancelTimer = undefined
     const every = interval()
@@ -159,7 +153,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       due = nominal
     }
     if (due > now) due += clock.random() * JITTER * step
-    due = Math.max(due + spread, now + (error?.retryAfter ?? 0))
+    due = Math.max(due, now + (error?.retryAfter ?? 0))
     set({ name: 'polling', failures, error, retryAt: due })
     if (underWay) return
     cancelTimer = clock.after(
@@ -182,16 +176,17 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       })
       return followUp
     }
-    if (reason() && reason() !== 'hidden') return Promise.resolve()
+    const held = audience.reason()
+    if (held && held !== 'hidden') return Promise.resolve()
     const controller = new AbortController()
     const done = ask(kind, fresh, controller.signal).then((next) => {
       if (underWay?.controller !== controller) return
       underWay = undefined
       // Told once, by whatever comes next: with the time of the next attempt.
       if (next) state = next
-      if (reason()) settle('now')
+      if (audience.reason()) settle()
       else if (state.name === 'failed') set(state)
-      else schedule('skip', 0)
+      else schedule('skip')
     })
     underWay = { at: clock.now(), controller, done }
     return done
@@ -239,7 +234,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       failures = 0
       last = { ...answer, value: shareStructure(last?.value, answer.value) }
       const current = last
-      each((sink) => sink.onAnswer(current, endpoint))
+      audience.each((sink) => sink.onAnswer(current, endpoint))
       return calm
     } catch (thrown) {
       if (signal.aborted) return undefined
@@ -247,7 +242,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       failures++
       // A page instead of JSON may be a proxy's, for now: worth another look, slowly.
       const final = !error.retryable && error.code !== 'invalid-body'
-      each((sink) => sink.onSnapshotError(error, final))
+      audience.each((sink) => sink.onSnapshotError(error, final))
       return final ? { name: 'failed', error } : { name: 'polling', failures, error, retryAt: undefined }
     }
   }
@@ -261,11 +256,6 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
 
   function set(next: SnapshotState): void {
     state = next
-    each((sink) => sink.onSnapshot(next))
-  }
-
-  /** A sink that left meanwhile is told nothing more. */
-  function each(run: (sink: SnapshotSink) => void): void {
-    for (const sink of [...sinks]) if (sinks.has(sink)) run(sink)
+    audience.each((sink) => sink.onSnapshot(next))
   }
 }

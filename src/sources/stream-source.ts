@@ -9,7 +9,8 @@ import { createEventStream } from '../stream/event-stream'
 import type { Message } from '../stream/messages'
 import type { ReconnectionState } from '../stream/reconnection'
 import { streamHeaders } from '../stream/stream-http'
-import type { ConditionChange, PauseReason } from './conditions'
+import { Audience } from './audience'
+import type { PauseReason } from './conditions'
 import { createReplayFilter, type ReplayFilter } from './replay-filter'
 import type { SourceContext } from './source-context'
 import { bodyOf, headersOf, type ResolvedTarget, resolveTarget, type Target } from './target'
@@ -69,8 +70,6 @@ export interface StreamSource {
 }
 
 const DEFAULT_IDLE = 45_000
-/** Clients that were all stopped at the same moment come back within this many ms, not at once. */
-const SPREAD = 1_000
 
 export function createStreamSource(
   target: Target,
@@ -78,22 +77,25 @@ export function createStreamSource(
   onEmpty: () => void,
   history?: StreamHistory,
 ): StreamSource {
-  const { clock, settings, conditions, counters, gate, sender, slots, alert } = context
-  const sinks = new Set<StreamSink>()
+  const { clock, settings, counters, gate, sender, slots, alert } = context
   const filter = history?.filter ?? createReplayFilter(context.account)
   let shown = history?.shown.name === 'open' ? history.shown : undefined
   /** A target function tells its URL only when it is asked, at the attempt: such a stream takes no slot. */
   const fixed = typeof target === 'function' ? undefined : (resolveTarget(target, settings.baseUrl) as ResolvedTarget)
   let endpoint = fixed ? endpointOf(fixed.method, fixed.url) : 'a stream whose URL is not known yet'
-  let stopWatching: (() => void) | undefined
   let leaveSlot: (() => void) | undefined
   let withdrawClaim: (() => void) | undefined
-  let cancelSpread: (() => void) | undefined
   let connectedBefore = false
   let resumed = false
   let reconnects = 0
   let duplicates = 0
   let heldBack: PauseReason | undefined
+  const audience = new Audience<StreamSink>(context, {
+    whenHidden: (sink) => sink.streamWhenHidden(),
+    settle,
+    endpoint: () => endpoint,
+  })
+  const { sinks } = audience
 
   const stream = createEventStream({
     clock,
@@ -149,8 +151,8 @@ export function createStreamSource(
     onMessages(messages) {
       const { fresh, restarted } = filter.sift(messages)
       duplicates += messages.length - fresh.length
-      if (restarted) each((sink) => sink.onRestart())
-      if (fresh.length > 0) each((sink) => sink.onMessages(fresh))
+      if (restarted) audience.each((sink) => sink.onRestart())
+      if (fresh.length > 0) audience.each((sink) => sink.onMessages(fresh))
     },
     onChange(state) {
       if (state.name === 'open') filter.expectReplay()
@@ -169,17 +171,13 @@ export function createStreamSource(
     duplicates: () => duplicates,
     since: (id) => filter.since(id) ?? (id === stream.lastEventId() ? [] : undefined),
     attach(sink) {
-      sinks.add(sink)
-      if (sinks.size === 1) wake()
-      else {
-        counters.shared++
-        settle('now')
-      }
+      if (sinks.size > 0) counters.shared++
+      else if (fixed) withdrawClaim = gate.claim(endpoint, () => 0)
+      audience.add(sink)
     },
     detach(sink) {
-      sinks.delete(sink)
+      audience.delete(sink)
       if (sinks.size === 0) dispose()
-      else settle('now')
     },
     restart() {
       stream.send('due')
@@ -187,16 +185,8 @@ export function createStreamSource(
     },
   }
 
-  function wake(): void {
-    stopWatching = conditions.watch(settle)
-    if (fixed) withdrawClaim = gate.claim(endpoint, () => 0)
-    settle('now')
-  }
-
   function dispose(): void {
-    stopWatching?.()
     withdrawClaim?.()
-    cancelSpread?.()
     freeSlot()
     stream.send('stop')
     if (!history) filter.clear()
@@ -204,24 +194,17 @@ export function createStreamSource(
   }
 
   /** Runs if it may, pauses if it may not. */
-  function settle(change: ConditionChange): void {
-    cancelSpread?.()
-    cancelSpread = undefined
-    if (sinks.size === 0) return
-    const keep = [...sinks].some((sink) => sink.streamWhenHidden() === 'keep')
-    const reason = conditions.reason(keep ? 'keep' : 'pause') ?? (settings.streaming ? undefined : 'disabled')
+  function settle(replace: boolean): void {
+    const reason = audience.reason() ?? (settings.streaming ? undefined : 'disabled')
+    const { name } = stream.state()
     if (reason) {
       const wasHeldBack = heldBack
       heldBack = reason
       freeSlot()
-      if (stream.state().name === 'paused' || stream.state().name === 'idle') {
-        if (wasHeldBack !== reason) tell()
-      } else stream.send('pause')
-    } else if (heldBack || stream.state().name === 'idle') {
-      if (change === 'spread')
-        cancelSpread = clock.after(clock.random() * SPREAD, () => settle('now'), `resume ${endpoint}`)
-      else begin()
-    } else if (change === 'replace') stream.send('replace')
+      if (name !== 'paused' && name !== 'idle') stream.send('pause')
+      else if (wasHeldBack !== reason) tell()
+    } else if (heldBack || name === 'idle') begin()
+    else if (replace) stream.send('replace')
   }
 
   /** Takes a slot of the origin, then connects. */
@@ -258,11 +241,6 @@ export function createStreamSource(
 
   function tell(): void {
     const state = stateNow()
-    each((sink) => sink.onStream(state))
-  }
-
-  /** A sink that left meanwhile is told nothing more. */
-  function each(run: (sink: StreamSink) => void): void {
-    for (const sink of [...sinks]) if (sinks.has(sink)) run(sink)
+    audience.each((sink) => sink.onStream(state))
   }
 }

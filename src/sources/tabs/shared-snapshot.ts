@@ -4,7 +4,8 @@
  */
 import type { JsonAnswer } from '../../network/coordinated-fetch'
 import { isHidden } from '../../primitives/page-signals'
-import type { ConditionChange, PauseReason } from '../conditions'
+import { Audience } from '../audience'
+import type { PauseReason } from '../conditions'
 import { createSnapshotSource, type SnapshotSink, type SnapshotSource, type SnapshotState } from '../snapshot-source'
 import type { SourceContext } from '../source-context'
 import type { Target } from '../target'
@@ -44,8 +45,7 @@ export function createSharedSnapshot(
   identity: string,
   tabs: TabPlatform,
 ): SnapshotSource {
-  const { clock, conditions, counters, alert } = context
-  const sinks = new Set<SnapshotSink>()
+  const { clock, counters, alert } = context
   const wishes = new Map<string, Wish>()
   /** What was asked of the leader and is not answered yet, by number. */
   const asked = new Map<number, { kind: Kind; fresh: boolean; done: () => void }>()
@@ -53,10 +53,14 @@ export function createSharedSnapshot(
   let state: SnapshotState = { name: 'idle', failures: 0, retryAt: undefined, error: undefined }
   let last: Body | undefined
   let heldBack: PauseReason | undefined
-  let stopWatching: (() => void) | undefined
-  let cancelSpread: (() => void) | undefined
   let toldWish = ''
   const local = createSnapshotSource(target, context, () => {})
+  const audience = new Audience<SnapshotSink>(context, {
+    whenHidden: (sink) => sink.snapshotWhenHidden(),
+    settle,
+    endpoint: local.endpoint,
+  })
+  const { sinks } = audience
 
   /** Stands for the other tabs at this tab's own source. */
   const relay: SnapshotSink = {
@@ -107,21 +111,17 @@ export function createSharedSnapshot(
   })
 
   return {
-    state: () => (heldBack ? { name: 'held-back', by: heldBack } : isRunning() ? local.state() : state),
+    state: stateNow,
     role: link.role,
     endpoint: () => local.endpoint(),
     attach(sink) {
-      sinks.add(sink)
-      if (isRunning()) return local.attach(sink)
-      if (sinks.size === 1) stopWatching = conditions.watch(settle)
-      settle('now')
+      audience.add(sink)
+      if (isRunning()) local.attach(sink)
     },
     detach(sink) {
-      sinks.delete(sink)
       if (isRunning()) local.detach(sink)
-      if (sinks.size > 0) return settle('now')
-      stopWatching?.()
-      cancelSpread?.()
+      audience.delete(sink)
+      if (sinks.size > 0) return
       park()
       onEmpty()
     },
@@ -147,37 +147,28 @@ export function createSharedSnapshot(
     if (wishes.size > 0) post(type, fields)
   }
 
+  function stateNow(): SnapshotState {
+    if (heldBack) return { name: 'held-back', by: heldBack }
+    return isRunning() ? local.state() : state
+  }
+
   function tell(): void {
-    const now: SnapshotState = heldBack ? { name: 'held-back', by: heldBack } : isRunning() ? local.state() : state
-    each((sink) => sink.onSnapshot(now))
+    const now = stateNow()
+    audience.each((sink) => sink.onSnapshot(now))
   }
 
-  function each(run: (sink: SnapshotSink) => void): void {
-    for (const sink of [...sinks]) if (sinks.has(sink)) run(sink)
-  }
-
-  function settle(change: ConditionChange): void {
-    cancelSpread?.()
-    cancelSpread = undefined
-    const keep = [...sinks].some((sink) => sink.snapshotWhenHidden() === 'keep')
-    const reason = conditions.reason(keep ? 'keep' : 'pause')
-    if (reason) {
-      const changed = heldBack !== reason
-      heldBack = reason
+  function settle(): void {
+    const before = heldBack
+    heldBack = audience.reason()
+    if (heldBack) {
       park()
-      if (changed) tell()
-    } else if (link.state() !== 'parked') {
-      if (isHidden() && [...wishes.values()].some(({ hidden }) => !hidden)) {
-        // Somebody who is seen can ask on time: this tab queues up behind.
-        park()
-        link.join(false)
-      } else tellWish()
-    } else if (change === 'spread')
-      cancelSpread = clock.after(clock.random() * 1_000, () => settle('now'), `join ${local.endpoint()}`)
-    else {
-      heldBack = undefined
+      if (heldBack !== before) tell()
+    } else if (link.state() === 'parked') link.join(false)
+    else if (isHidden() && [...wishes.values()].some(({ hidden }) => !hidden)) {
+      // Somebody who is seen can ask on time: this tab queues up behind.
+      park()
       link.join(false)
-    }
+    } else tellWish()
   }
 
   function park(): void {
@@ -239,7 +230,7 @@ export function createSharedSnapshot(
     asked.set(number, { kind, fresh, done })
     counters.asked++
     counters.shared++
-    each((sink) => sink.onAsk())
+    audience.each((sink) => sink.onAsk())
     post('ask', { number, kind, fresh })
     return promise
   }
@@ -267,12 +258,12 @@ export function createSharedSnapshot(
       case 'done':
         return finish(number)
       case 'asking':
-        return each((sink) => sink.onAsk())
+        return audience.each((sink) => sink.onAsk())
       case 'body':
         return onBody({ ...(message as never as Body), at: clock.now() })
       case 'trouble': {
         const error = unpackError(message.error)
-        return error && each((sink) => sink.onSnapshotError(error, message.final === true))
+        return error && audience.each((sink) => sink.onSnapshotError(error, message.final === true))
       }
       case 'status':
         return mirror(message)
@@ -306,7 +297,7 @@ export function createSharedSnapshot(
     }
     last = { value, headers: [...answer.headers], at }
     tellWish()
-    each((sink) => (!late || sink.interval() !== undefined) && sink.onAnswer(answer, local.endpoint()))
+    audience.each((sink) => (!late || sink.interval() !== undefined) && sink.onAnswer(answer, local.endpoint()))
   }
 }
 

@@ -3,7 +3,8 @@
  * right is each tab's own cursor and replay filter, so that two leaders for a moment do no harm.
  */
 import type { Message } from '../../stream/messages'
-import type { ConditionChange, PauseReason } from '../conditions'
+import { Audience } from '../audience'
+import type { PauseReason } from '../conditions'
 import { createReplayFilter } from '../replay-filter'
 import type { SourceContext } from '../source-context'
 import { createStreamSource, type StreamSink, type StreamSource, type StreamState } from '../stream-source'
@@ -40,8 +41,7 @@ export function createSharedStream(
   identity: string,
   tabs: TabPlatform,
 ): StreamSource {
-  const { clock, conditions, settings, counters, alert } = context
-  const sinks = new Set<StreamSink>()
+  const { clock, settings, counters, alert } = context
   const filter = createReplayFilter(context.account)
   /** The last id that this tab has applied. */
   let cursor = ''
@@ -57,9 +57,13 @@ export function createSharedStream(
   const followers = new Set<string>()
   let reconnects = 0
   let duplicates = 0
-  let stopWatching: (() => void) | undefined
-  let cancelSpread: (() => void) | undefined
   let catchingUp: CatchUp | undefined
+  const audience = new Audience<StreamSink>(context, {
+    whenHidden: (sink) => sink.streamWhenHidden(),
+    settle,
+    endpoint: () => local.endpoint(),
+  })
+  const { sinks } = audience
   let local = createLocal()
 
   /** Sits beside the channels on this tab's own connection and tells the others what comes. */
@@ -137,23 +141,18 @@ export function createSharedStream(
     duplicates: () => duplicates + (isRunning() ? local.duplicates() : 0),
     since: (id) => (isRunning() ? local.since(id) : (filter.since(id) ?? (id === cursor ? [] : undefined))),
     attach(sink) {
-      sinks.add(sink)
-      if (isRunning()) return local.attach(sink)
-      if (sinks.size === 1) {
-        stopWatching = conditions.watch(settle)
-        settle('now')
-      } else {
+      const follows = sinks.size > 0 && !isRunning()
+      audience.add(sink)
+      if (isRunning()) local.attach(sink)
+      else if (follows) {
         counters.shared++
-        settle('now')
         link.greet()
       }
     },
     detach(sink) {
-      sinks.delete(sink)
       if (isRunning()) local.detach(sink)
-      if (sinks.size > 0) return settle('now')
-      stopWatching?.()
-      cancelSpread?.()
+      audience.delete(sink)
+      if (sinks.size > 0) return
       park()
       filter.clear()
       onEmpty()
@@ -195,32 +194,18 @@ export function createSharedStream(
 
   function tell(): void {
     const now = stateNow()
-    each((sink) => sink.onStream(now))
-  }
-
-  /** A sink that left meanwhile is told nothing more. */
-  function each(run: (sink: StreamSink) => void): void {
-    for (const sink of [...sinks]) if (sinks.has(sink)) run(sink)
+    audience.each((sink) => sink.onStream(now))
   }
 
   /** Takes part while it may; what may not run here is left to the other tabs. */
-  function settle(change: ConditionChange): void {
-    cancelSpread?.()
-    cancelSpread = undefined
-    const keep = [...sinks].some((sink) => sink.streamWhenHidden() === 'keep')
-    const reason = conditions.reason(keep ? 'keep' : 'pause') ?? (settings.streaming ? undefined : 'disabled')
-    if (reason) {
-      const changed = heldBack !== reason
-      heldBack = reason
+  function settle(): void {
+    const before = heldBack
+    heldBack = audience.reason() ?? (settings.streaming ? undefined : 'disabled')
+    if (!heldBack) {
+      if (link.state() === 'parked') link.join(false)
+    } else {
       park()
-      if (changed) tell()
-    } else if (link.state() === 'parked') {
-      if (change === 'spread')
-        cancelSpread = clock.after(clock.random() * 1_000, () => settle('now'), `join ${local.endpoint()}`)
-      else {
-        heldBack = undefined
-        link.join(false)
-      }
+      if (heldBack !== before) tell()
     }
   }
 
@@ -292,7 +277,8 @@ export function createSharedStream(
     const join = (at: number) => {
       filter.expectReplay()
       if (events) deliver(events)
-      if (typeof states === 'object' && states !== null) each((sink) => sink.take(states as Record<string, unknown>))
+      if (typeof states === 'object' && states !== null)
+        audience.each((sink) => sink.take(states as Record<string, unknown>))
       if (cursor === '') cursor = theirs
       hasPast ||= at > 0
       advance({ type: 'joined', epoch, n: at })
@@ -321,7 +307,7 @@ export function createSharedStream(
   }
 
   function missed(why: string): void {
-    each((sink) => sink.onRestart(`this tab has missed events that its leader no longer knows, and ${why}`))
+    audience.each((sink) => sink.onRestart(`this tab has missed events that its leader no longer knows, and ${why}`))
   }
 
   /** A request of this tab's own, from its own cursor until it meets what the leader has: its `goal`, at `n`. */
@@ -380,7 +366,7 @@ export function createSharedStream(
     for (const batch of step.ready) {
       if (batch.restart) {
         filter.clear()
-        each((sink) => sink.onRestart())
+        audience.each((sink) => sink.onRestart())
       }
       deliver(batch.events)
       if (batch.cursor) cursor = batch.cursor
@@ -397,7 +383,7 @@ export function createSharedStream(
   function hand(messages: readonly Message[]): void {
     cursor = messages.at(-1)?.lastEventId || cursor
     hasPast = true
-    each((sink) => sink.onMessages(messages))
+    audience.each((sink) => sink.onMessages(messages))
   }
 }
 
