@@ -48,7 +48,12 @@ const PAGE =
   '<!doctype html><link rel="icon" href="/icon"><script src="/millrace.global.js"></script><script src="/script.js"></script>'
 
 /** One browser, and a server that counts: a journal at `/stream` that replays by \`Last-Event-ID\`, `/snapshot`, `/poll`. */
-export async function startTabs({ bfcache = false, ids = true, args = [] as readonly string[] } = {}) {
+export async function startTabs({
+  bfcache = false,
+  ids = true,
+  args = [] as readonly string[],
+  pages = {} as Readonly<Record<string, string>>,
+} = {}) {
   const streams = new Map<(text: string) => void, string>()
   let last = 0
   let mostOpen = 0
@@ -61,7 +66,13 @@ export async function startTabs({ bfcache = false, ids = true, args = [] as read
     overSince = streams.size > 1 ? (overSince ?? now) : undefined
   }
   const server = await servePages(
-    { '/': PAGE, '/away': '<!doctype html><link rel="icon" href="/icon">away', '/script.js': SCRIPT, '/icon': '' },
+    {
+      '/': PAGE,
+      '/away': '<!doctype html><link rel="icon" href="/icon">away',
+      '/script.js': SCRIPT,
+      '/icon': '',
+      ...pages,
+    },
     {
       folder: resolve('dist'),
       handler({ url, headers }, response) {
