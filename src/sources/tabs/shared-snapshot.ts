@@ -167,11 +167,8 @@ export function createSharedSnapshot(
       park()
       if (changed) tell()
     } else if (link.state() !== 'parked') {
-      if (isHidden() && [...wishes.values()].some(({ hidden }) => !hidden)) {
-        // Somebody who is seen can ask on time: this tab queues up behind.
-        park()
-        link.join(false)
-      } else tellWish()
+      handOver()
+      tellWish()
     } else if (change === 'spread')
       cancelSpread = clock.after(clock.random() * 1_000, () => settle('now'), `join ${local.endpoint()}`)
     else {
@@ -189,6 +186,13 @@ export function createSharedSnapshot(
 
   // As a leader.
 
+  /** Somebody who is seen can ask on time: a hidden tab queues up behind. */
+  function handOver(): void {
+    if (link.state() !== 'leading' || !isHidden() || ![...wishes.values()].some(({ hidden }) => !hidden)) return
+    park()
+    link.join(false)
+  }
+
   function note({ from, interval, askers, hidden }: TabMessage): void {
     wishes.set(from, {
       interval: typeof interval === 'number' && interval > 0 ? interval : undefined,
@@ -197,6 +201,8 @@ export function createSharedSnapshot(
       at: clock.now(),
     })
     local.reschedule()
+    // Not before the answer to whoever said so.
+    queueMicrotask(handOver)
   }
 
   /** A tab that crashed does not say goodbye: what was not said again for long is forgotten. */
