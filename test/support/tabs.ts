@@ -72,6 +72,7 @@ export async function serveTabs({ ids = true, pages = {} as Readonly<Record<stri
   let mostOpen = 0
   let overSince: number | undefined
   let longestOver = 0
+  let oneSince = 0
   /** What tabs have told that are not driven from outside. */
   const told = new Map<string, TabRecord & { at: number }>()
   const count = () => {
@@ -79,6 +80,10 @@ export async function serveTabs({ ids = true, pages = {} as Readonly<Record<stri
     const now = performance.now()
     if (overSince !== undefined) longestOver = Math.max(longestOver, now - overSince)
     overSince = streams.size > 1 ? (overSince ?? now) : undefined
+  }
+  const changed = () => {
+    count()
+    if (streams.size === 1) oneSince = performance.now()
   }
   const server = await servePages(
     {
@@ -109,10 +114,10 @@ export async function serveTabs({ ids = true, pages = {} as Readonly<Record<stri
         startStream(response)
         const write = (text: string) => response.write(text)
         streams.set(write, url)
-        count()
+        changed()
         response.once('close', () => {
           streams.delete(write)
-          count()
+          changed()
         })
         const known = headers['last-event-id']
         if (known !== undefined) for (let n = Number(known) + 1; n <= last; n += 1) write(frame(n))
@@ -139,6 +144,10 @@ export async function serveTabs({ ids = true, pages = {} as Readonly<Record<stri
         for (const write of streams.keys()) write(frame(last))
       }
       return last
+    },
+    /** `performance.now()` when there was last one after there had been none, or more. */
+    get oneSince() {
+      return oneSince
     },
     /** The most ms on end that there was more than one. */
     get longestOver() {
