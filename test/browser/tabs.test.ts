@@ -98,49 +98,6 @@ describe('a leader that', () => {
 })
 
 describe('a tab that', () => {
-  /** Chromium freezes no page that is driven from outside: it is told what the browser would tell it. */
-  const freeze = ({ run }: Tab) => run('document.dispatchEvent(new Event("freeze"))')
-  const thaw = ({ run }: Tab) => run('document.dispatchEvent(new Event("resume"))')
-
-  test('led and was frozen hands over, and catches up when it is thawed', async () => {
-    const world = await startTabs()
-    const leader = await world.openTab()
-    const other = await world.openTab()
-    await world.isSettled(leader, other)
-    expect(await leader.role()).toBe('leader')
-    world.append(20)
-    await world.hasAll(leader)
-
-    await freeze(leader)
-    await until(() => world.asked('/stream').length === 2 && world.open === 1, 'the hand-over')
-    world.append(50)
-    await world.hasAll(other)
-    await thaw(leader)
-    world.append(5)
-    await world.hasAll(leader)
-    await world.hasAll(other)
-    expect(world.open).toBe(1)
-    expect(await rolesOf([leader, other])).toEqual(['follower', 'leader'])
-  })
-
-  test('followed and was frozen for longer than its leader remembers fetches what it missed', async () => {
-    const world = await startTabs()
-    const leader = await world.openTab()
-    const follower = await world.openTab()
-    await world.isSettled(leader, follower)
-    world.append(20)
-    await world.hasAll(follower)
-    await freeze(follower)
-    for (let n = 0; n < 30; n += 1) world.append(100)
-    await world.hasAll(leader)
-    await thaw(follower)
-    await world.hasAll(follower)
-    world.append(5)
-    await world.hasAll(follower)
-    await until(() => world.open === 1, 'one connection')
-    expect((await follower.read()).alerts).toEqual([])
-  })
-
   test('goes into the back/forward cache and back misses nothing, and can be restored', async () => {
     const world = await startTabs({ bfcache: true })
     const leader = await world.openTab()

@@ -17,7 +17,7 @@ export interface TestBrowser {
 const running = new Set<TestBrowser>()
 
 /** Chromium looks up hosts of its maker at every start unless told not to; a test speaks with the loopback alone. */
-const QUIET = [
+export const QUIET = [
   '--no-sandbox',
   '--disable-gpu',
   '--disable-quic',

@@ -27,7 +27,22 @@ const SCRIPT = `
     environment: 'test', backoff: { base: 50, cap: 200 }, ...JSON.parse(query.get('options') ?? '{}')
   })
   client.on('alert', ({ code, message }) => record.alerts.push({ code, message }))
-  const told = (list) => ({ status, role, pausedBy, data, isStale }) => list.push({ status, role, pausedBy, data, isStale })
+  const told = (list) => ({ status, role, pausedBy, data, isStale }) => {
+    list.push({ status, role, pausedBy, data, isStale })
+    report()
+  }
+  // A tab that is not driven from outside tells its server what can be read of the others.
+  let reports = 0
+  let isReporting = !query.has('name')
+  const report = () => {
+    if (isReporting) return
+    isReporting = true
+    queueMicrotask(() => {
+      isReporting = false
+      const body = { ...record, states: record.states.slice(-1), at: ++reports }
+      fetch('/told?' + query.get('name'), { method: 'POST', body: JSON.stringify(body) })
+    })
+  }
   window.listen = (name = '') => client.subscribe(
     Millrace.defineChannel({
       key: ['stream', name],
@@ -37,7 +52,7 @@ const SCRIPT = `
       reduce: ({ count }, { data }) => ({ count: count + 1, last: data.n }),
       ...JSON.parse(query.get('channel') ?? '{}'),
     }),
-    { next: ({ data }) => record.ids.push(data.n), state: told(record.states) },
+    { next: ({ data }) => { record.ids.push(data.n); report() }, state: told(record.states) },
   )
   window.poll = (interval = 300) =>
     client.subscribe(Millrace.defineChannel({ key: 'poll', snapshot: '/poll', interval, ...JSON.parse(query.get('channel') ?? '{}') }), { state: told(record.polls) })
@@ -47,24 +62,40 @@ const SCRIPT = `
 const PAGE =
   '<!doctype html><link rel="icon" href="/icon"><script src="/millrace.global.js"></script><script src="/script.js"></script>'
 
-/** One browser, and a server that counts: a journal at `/stream` that replays by \`Last-Event-ID\`, `/snapshot`, `/poll`. */
-export async function startTabs({ bfcache = false, ids = true, args = [] as readonly string[] } = {}) {
+/** What can be asked of any tab. */
+export type ReadableTab = Pick<Tab, 'read'>
+
+/** A server that counts: a journal at `/stream` that replays by `Last-Event-ID`, `/snapshot`, `/poll`. */
+export async function serveTabs({ ids = true, pages = {} as Readonly<Record<string, string>> } = {}) {
   const streams = new Map<(text: string) => void, string>()
   let last = 0
   let mostOpen = 0
   let overSince: number | undefined
   let longestOver = 0
+  let oneSince = 0
+  /** What tabs have told that are not driven from outside. */
+  const told = new Map<string, TabRecord & { at: number }>()
   const count = () => {
     mostOpen = Math.max(mostOpen, streams.size)
     const now = performance.now()
     if (overSince !== undefined) longestOver = Math.max(longestOver, now - overSince)
     overSince = streams.size > 1 ? (overSince ?? now) : undefined
   }
+  const changed = () => {
+    count()
+    if (streams.size === 1) oneSince = performance.now()
+  }
   const server = await servePages(
-    { '/': PAGE, '/away': '<!doctype html><link rel="icon" href="/icon">away', '/script.js': SCRIPT, '/icon': '' },
+    {
+      '/': PAGE,
+      '/away': '<!doctype html><link rel="icon" href="/icon">away',
+      '/script.js': SCRIPT,
+      '/icon': '',
+      ...pages,
+    },
     {
       folder: resolve('dist'),
-      handler({ url, headers }, response) {
+      handler({ url, headers, body }, response) {
         const json = { 'content-type': 'application/json' }
         if (url === '/poll') return response.writeHead(200, json).end(JSON.stringify({ n: last }))
         if (url === '/plain') return response.writeHead(200).end('plain')
@@ -72,25 +103,30 @@ export async function startTabs({ bfcache = false, ids = true, args = [] as read
           return response
             .writeHead(200, { ...json, ...(ids && { 'last-event-id': `${last}` }) })
             .end(JSON.stringify({ count: last, last }))
+        if (url.startsWith('/told?')) {
+          const name = url.slice('/told?'.length)
+          const record = JSON.parse(body) as TabRecord & { at: number }
+          // They may come in another order than they were sent in.
+          if (record.at > (told.get(name)?.at ?? 0)) told.set(name, record)
+          return response.writeHead(204).end()
+        }
         if (!url.startsWith('/stream')) return response.writeHead(404).end()
         startStream(response)
         const write = (text: string) => response.write(text)
         streams.set(write, url)
-        count()
+        changed()
         response.once('close', () => {
           streams.delete(write)
-          count()
+          changed()
         })
         const known = headers['last-event-id']
         if (known !== undefined) for (let n = Number(known) + 1; n <= last; n += 1) write(frame(n))
       },
     },
   )
-  const browser = await startBrowser({ bfcache, args })
   const frame = (n: number) => `${ids ? `id: ${n}\n` : ''}data: {"n":${n}}\n\n`
 
   return {
-    browser,
     server,
     get open() {
       return streams.size
@@ -109,17 +145,21 @@ export async function startTabs({ bfcache = false, ids = true, args = [] as read
       }
       return last
     },
+    /** `performance.now()` when there was last one after there had been none, or more. */
+    get oneSince() {
+      return oneSince
+    },
     /** The most ms on end that there was more than one. */
     get longestOver() {
       count()
       return longestOver
     },
-    async openTab(query = ''): Promise<Tab> {
-      const page = await browser.openPage(server.url(`/${query}`))
-      return tabOf(page)
+    /** The tab whose query has this `name`. */
+    told(name: string): Pick<Tab, 'read' | 'role'> {
+      const read = async () => told.get(name) ?? { ids: [], states: [], polls: [], alerts: [] }
+      return { read, role: async () => (await read()).states.at(-1)?.role }
     },
-    tabOf,
-    async isSettled(...tabs: Tab[]) {
+    async isSettled(...tabs: ReadableTab[]) {
       await until(
         async () =>
           (await Promise.all(tabs.map(({ read }) => read()))).every(({ states }) => states.at(-1)?.status === 'live'),
@@ -128,7 +168,7 @@ export async function startTabs({ bfcache = false, ids = true, args = [] as read
       await until(() => streams.size === 1, 'one connection')
     },
     /** Fails unless every tab has every event from `first` on, each once and in order. */
-    async hasAll(tab: Tab, first = 1): Promise<number[]> {
+    async hasAll(tab: ReadableTab, first = 1): Promise<number[]> {
       const wanted = Array.from({ length: last - first + 1 }, (_, n) => n + first)
       await until(async () => (await tab.read()).ids.at(-1) === last, { what: `event ${last}`, within: 10_000 })
       const { ids: got } = await tab.read()
@@ -136,6 +176,24 @@ export async function startTabs({ bfcache = false, ids = true, args = [] as read
       return got
     },
   }
+}
+
+/** That server, and a browser. */
+export async function startTabs(
+  { bfcache = false, args = [] as readonly string[], ...served } = {} as {
+    bfcache?: boolean
+    ids?: boolean
+    args?: readonly string[]
+    pages?: Readonly<Record<string, string>>
+  },
+) {
+  const world = await serveTabs(served)
+  const browser = await startBrowser({ bfcache, args })
+  return Object.assign(world, {
+    browser,
+    tabOf,
+    openTab: async (query = ''): Promise<Tab> => tabOf(await browser.openPage(world.server.url(`/${query}`))),
+  })
 }
 
 function tabOf(page: Page): Tab {

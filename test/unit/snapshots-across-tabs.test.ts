@@ -190,6 +190,27 @@ describe('a hidden leader', () => {
     expectAbout(await asksIn(20_000), 20_000, 1_000)
   })
 
+  test('leaves the polling to a tab that is seen later, past those that are hidden too', async () => {
+    for (let n = 0; n < 4; n += 1) await open(2_000, 'keep')
+    await world.clock.advance(5_000)
+    for (const { tab } of pollers) await tab.hide(true)
+    await world.clock.advance(5_000)
+    await pollers[3]!.tab.hide(false)
+    await world.clock.advance(100)
+    expect(leaders()).toEqual([pollers[3]])
+    expectAbout(await asksIn(20_000), 20_000, 2_000)
+  })
+
+  test('leaves the polling to a tab that is opened later', async () => {
+    const first = await open(2_000, 'keep')
+    await first.tab.hide(true)
+    await world.clock.advance(5_000)
+    const second = await open(2_000, 'keep')
+    await world.clock.advance(100)
+    expect(leaders()).toEqual([second])
+    expectAbout(await asksIn(20_000), 20_000, 2_000)
+  })
+
   test('stops polling when every tab is hidden, and goes on when one is seen again', async () => {
     for (let n = 0; n < 3; n += 1) await open(1_000)
     await world.clock.advance(5_000)

@@ -137,7 +137,8 @@ export function createLink(
 
   // The lock.
 
-  function request(options: { steal?: boolean }): void {
+  /** Resolves when this tab has the lock and has said so, or will not have it. */
+  function request(options: { steal?: boolean }): Promise<void> {
     const waiting = new AbortController()
     const { signal } = waiting
     let free = () => {}
@@ -145,30 +146,39 @@ export function createLink(
       waiting.abort()
       free()
     }
-    const onLock = () => {
-      if (signal.aborted) return undefined
-      const held = new Promise<void>((resolve) => {
-        free = resolve
-      })
-      send('granted')
-      return held
-    }
     // A stolen lock cannot be waited for, nor a wait for it be ended.
     const asked = options.steal ? options : { signal }
-    attempt(() => locks.request(name, asked, onLock)).catch(() => {
-      if (!signal.aborted) send(state === 'leading' ? 'lost' : 'refused')
+    return new Promise((resolve) => {
+      const onLock = () => {
+        if (signal.aborted) return undefined
+        const held = new Promise<void>((resolve) => {
+          free = resolve
+        })
+        send('granted')
+        resolve()
+        return held
+      }
+      attempt(() => locks.request(name, asked, onLock))
+        .catch(() => {
+          if (!signal.aborted) send(state === 'leading' ? 'lost' : 'refused')
+        })
+        .then(() => resolve())
     })
   }
 
   /** Of all the tabs that have noticed, one takes the lock; the others wait for it again. */
   function steal(): void {
     const before = dropLock
+    const heardBefore = heardAt
     attempt(() =>
-      locks.request(`${name} steal`, { ifAvailable: true }, async (guard) => {
-        if (state !== 'standby' || dropLock !== before) return
-        request(guard ? { steal: true } : {})
+      locks.request(`${name} steal`, { ifAvailable: true }, (guard) => {
+        if (state !== 'standby' || dropLock !== before) return undefined
+        // Whoever was faster has said so before it let go of the guard.
+        const isOurs = guard !== null && heardAt === heardBefore
+        const granted = request(isOurs ? { steal: true } : {})
         heardAt = clock.now()
         watch(SILENCE)
+        return isOurs ? granted : undefined
       }),
     ).catch(() => send('refused'))
   }
@@ -198,6 +208,7 @@ export function createLink(
   }
 
   function post(type: string, fields: object = {}): void {
+    forgetFuture()
     try {
       channel?.postMessage({ ...fields, type, from: id, ...(state === 'leading' && { e: epoch }) })
     } catch (error) {
@@ -217,6 +228,7 @@ export function createLink(
   function receive(message: TabMessage): void {
     const { type, from, to, e } = message
     if (from === id || (to !== undefined && to !== id)) return
+    forgetFuture()
     if (e !== undefined) {
       if (e < epoch || e > clock.now() + SKEW) return
       if (state === 'leading') {
@@ -238,6 +250,15 @@ export function createLink(
     else hooks.onMessage(message)
   }
 
+  /** The clock was set back: an epoch of the time before is refused by new tabs, and would outrank every new leader. */
+  function forgetFuture(): void {
+    if (epoch <= clock.now() + SKEW) return
+    epoch = 0
+    if (state !== 'leading') return
+    stopTimer()
+    effects.announce()
+  }
+
   // Signs of life.
 
   /** A leader's timers run: a frozen page answers, but its timers stand still. */
@@ -252,6 +273,7 @@ export function createLink(
   }
 
   function look(): void {
+    heardAt = Math.min(heardAt, clock.now())
     const left = heardAt + SILENCE - clock.now()
     if (left > 0) return watch(left)
     if (unanswered++ < 2) {

@@ -164,11 +164,10 @@ export function createSharedSnapshot(
       park()
       if (heldBack !== before) tell()
     } else if (link.state() === 'parked') link.join(false)
-    else if (isHidden() && [...wishes.values()].some(({ hidden }) => !hidden)) {
-      // Somebody who is seen can ask on time: this tab queues up behind.
-      park()
-      link.join(false)
-    } else tellWish()
+    else {
+      handOver()
+      tellWish()
+    }
   }
 
   function park(): void {
@@ -180,6 +179,13 @@ export function createSharedSnapshot(
 
   // As a leader.
 
+  /** Somebody who is seen can ask on time: a hidden tab queues up behind. */
+  function handOver(): void {
+    if (link.state() !== 'leading' || !isHidden() || ![...wishes.values()].some(({ hidden }) => !hidden)) return
+    park()
+    link.join(false)
+  }
+
   function note({ from, interval, askers, hidden }: TabMessage): void {
     wishes.set(from, {
       interval: typeof interval === 'number' && interval > 0 ? interval : undefined,
@@ -188,6 +194,8 @@ export function createSharedSnapshot(
       at: clock.now(),
     })
     local.reschedule()
+    // Not before the answer to whoever said so.
+    queueMicrotask(handOver)
   }
 
   /** A tab that crashed does not say goodbye: what was not said again for long is forgotten. */

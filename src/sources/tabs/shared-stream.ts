@@ -125,6 +125,8 @@ export function createSharedStream(
     },
     sign: () => ({ n: sent, cursor: local.lastEventId(), name: local.state().name }),
     onLeader(epoch) {
+      // The clock was set back.
+      if (epoch < chain.epoch) chain = unjoined
       advance({ type: 'leader', epoch })
     },
     onMessage,
