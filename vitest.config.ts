@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config'
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url))
 
 /** `millrace` and `millrace/name`, for tests and for the entries that import each other, from one place. */
-const fromSource = {
+export const fromSource = {
   alias: [
     { find: /^millrace$/, replacement: path('src/index.ts') },
     { find: /^millrace\/([^/]+)$/, replacement: path('src/$1/index.ts') },

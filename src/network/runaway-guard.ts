@@ -31,8 +31,9 @@ export function createRunawayGuard(): RunawayGuard {
   }
 }
 
+/** Of at least one. */
 function mostFrequent(names: readonly string[]): string {
   const counts = new Map<string, number>()
   for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1)
-  return [...counts].reduce((most, entry) => (entry[1] > most[1] ? entry : most), ['', 0])[0]
+  return [...counts].reduce((most, entry) => (entry[1] > most[1] ? entry : most))[0]
 }

@@ -67,7 +67,6 @@ export function createSlots(): Slots {
     leave(succeeded) {
       inFlight--
       if (succeeded) ramp *= 2
-      if (ramp >= concurrency) ramp = Infinity
       next()
     },
     rampUp() {

@@ -17,7 +17,7 @@ function stable(value: unknown, depth: number): string {
   const inner = (part: unknown) => stable(part, depth + 1)
   if (typeof value === 'string') return JSON.stringify(value)
   if (typeof value === 'bigint') return `${value}n`
-  if (value === null || /^(number|boolean|undefined)$/.test(typeof value))
+  if (value === null || /number|boolean|undefined/.test(typeof value))
     return Object.is(value, -0) ? '-0' : String(value)
   if (Array.isArray(value)) return `[${value.map(inner)}]`
   if (value instanceof Date) return `Date(${value.getTime()})`

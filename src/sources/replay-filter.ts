@@ -31,7 +31,6 @@ export function createReplayFilter(account: (bytes: number) => void): ReplayFilt
   return {
     clear: forget,
     expectReplay() {
-      if (next === oldest) return
       known = new Map()
       for (const message of all()) {
         const same = known.get(message.lastEventId)
@@ -89,7 +88,7 @@ export function createReplayFilter(account: (bytes: number) => void): ReplayFilt
         ring[oldest++ & (MOST_MESSAGES - 1)] = undefined as never
       }
     }
-    if (characters !== before) account(2 * (characters - before))
+    account(2 * (characters - before))
     return messages
   }
 }

@@ -45,7 +45,10 @@ describe('the system clock', () => {
 
   test.each([0, -1, -Infinity, Number.NaN])('runs at once for %d ms', (ms) => {
     const run = vi.fn()
+    const setTimer = vi.spyOn(globalThis, 'setTimeout')
     systemClock.after(ms, run, 'now')
+    // Node warns of a delay that is negative or no number.
+    expect(setTimer).toHaveBeenCalledExactlyOnceWith(run, 0)
     vi.advanceTimersByTime(1)
     expect(run).toHaveBeenCalledTimes(1)
   })
@@ -122,6 +125,14 @@ describe('a tracked clock', () => {
     cancel()
     expect(tracked.timers()).toEqual([])
     expect(clock.pending()).toEqual([])
+  })
+
+  test('tells the time and draws as the clock within, and counts what should be over as due now', () => {
+    const clock = createTestClock({ now: 1_000 })
+    const tracked = trackTimers({ ...clock, random: () => 0.25 }, () => {})
+    expect([tracked.now(), tracked.random()]).toEqual([1_000, 0.25])
+    for (const ms of [-5, Number.NaN]) tracked.after(ms, () => {}, 'over')
+    expect(tracked.timers().map(({ dueAt }) => dueAt)).toEqual([1_000, 1_000])
   })
 
   test('forgets a timer before it runs it, so that it may be set again from within', async () => {

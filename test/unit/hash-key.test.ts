@@ -76,6 +76,7 @@ describe('a key', () => {
     [[{ a: 1 }], [{ a: '1' }]],
     [[{ a: undefined }], [{}]],
     [[0], [-0]],
+    [[-0], []],
     [[Number.NaN], [null]],
     [[1n], [1]],
     [[new Date(0)], ['1970-01-01T00:00:00.000Z']],
@@ -100,6 +101,8 @@ describe('a key', () => {
 
   test('that is a plain string stays as it is, so that people can read it', () => {
     expect(hashKey('/api/users?a=1')).toBe('/api/users?a=1')
+    expect(hashKey('/api/users?a[]="1"')).toBe('/api/users?a[]="1"')
+    expect(hashKey(['users', 0])).toBe('["users",0]')
   })
 
   test('takes the keys of JSON and of objects without a prototype', () => {
@@ -108,23 +111,31 @@ describe('a key', () => {
     expect(hashKey([JSON.parse('{"__proto__":1}')])).not.toBe(hashKey([{}]))
   })
 
+  class Point {}
   test.each([
     ['a function', () => 1],
     ['a symbol', Symbol('a')],
-    ['an instance of a class', new (class Point {})()],
-    ['a Map', new Map()],
-    ['a Set', new Set()],
-    ['a RegExp', /a/],
-  ])('of %s is refused with `config`', (_, part) => {
-    expect(() => hashKey([part])).toThrow(expect.objectContaining({ code: 'config' }))
+    ['an instance of Point', new Point()],
+    ['an instance of Map', new Map()],
+    ['an instance of Set', new Set()],
+    ['an instance of RegExp', /a/],
+    ['an instance of undefined', Object.create({ constructor: undefined })],
+  ])('of %s is refused with `config`, and told what may be in it', (what, part) => {
+    expect(() => hashKey([part])).toThrow(expect.objectContaining({ code: 'config', message: told(what) }))
   })
 
   test('with a cycle, or nested without end, is refused with `config`', () => {
+    const nested = (levels: number): unknown[] => (levels > 1 ? [nested(levels - 1)] : [1])
+    const refusal = expect.objectContaining({ code: 'config', message: told('one nested over 32 levels, or a cycle') })
+    expect(hashKey(nested(32))).toBe(`${'['.repeat(32)}1${']'.repeat(32)}`)
+    expect(() => hashKey(nested(33))).toThrow(refusal)
+    expect(() => hashKey(nested(5_000))).toThrow(refusal)
     const cycle: unknown[] = []
     cycle.push(cycle)
-    expect(() => hashKey(cycle)).toThrow(expect.objectContaining({ code: 'config' }))
-    let deep: unknown = 1
-    for (let n = 0; n < 10_000; n += 1) deep = [deep]
-    expect(() => hashKey([deep])).toThrow(expect.objectContaining({ code: 'config' }))
+    expect(() => hashKey(cycle)).toThrow(refusal)
   })
+
+  function told(what: string): string {
+    return `Expected a channel key of plain data (strings, numbers, dates, arrays, objects), got ${what}.`
+  }
 })

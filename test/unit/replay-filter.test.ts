@@ -50,6 +50,8 @@ describe('a replay filter', () => {
     filter.sift([message(1, 'a', 'x'), message(1, 'a', 'y'), message(1, 'b', 'x')])
     filter.expectReplay()
     expect(filter.sift([message(1, 'a', 'y'), message(1, 'b', 'x')]).fresh).toEqual([])
+    const other = [message(1, 'a', 'z')]
+    expect(filter.sift(other)).toEqual({ fresh: other, restarted: true })
   })
 
   test('says that the server began anew when a known id comes with other data', () => {
@@ -105,7 +107,17 @@ describe('a replay filter', () => {
     for (let n = 1; n <= 20; n += 1) filter.sift([message(n, large)])
     expect(bytes()).toBeLessThanOrEqual(8 * 2 ** 20)
     expect(filter.since('20')).toEqual([])
-    expect(filter.since('10')).toBeUndefined()
+    expect(filter.since('17')).toHaveLength(3)
+    expect(filter.since('16')).toBeUndefined()
+  })
+
+  test('forgets for a few large messages as many small ones as it must, and none of the large', () => {
+    const { filter } = makeFilter()
+    filter.sift(range(1, 1_024))
+    const large = Array.from({ length: 5 }, (_, n) => message(2_000 + n, 'x'.repeat(2 ** 20)))
+    filter.sift(large)
+    expect(filter.since('1024')).toBeUndefined()
+    expect(filter.since('2001')).toEqual(large.slice(2))
   })
 
   test('hands out each message once and in order, wherever connections break and replays begin', () => {

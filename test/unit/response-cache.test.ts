@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createResponseCache } from '../../src/network/response-cache'
+import { createResponseCache, defaultCache } from '../../src/network/response-cache'
 
 function makeCache() {
   let accounted = 0
@@ -13,6 +13,10 @@ function makeCache() {
 const entry = (value: string, bytes: number) => ({ url: `http://mill.test/${value}`, value, bytes, at: 0 })
 
 describe('a response cache', () => {
+  test('keeps 500 answers of 10 MiB for 2 s, and for five minutes in place of an error, by default', () => {
+    expect(defaultCache).toEqual({ ttl: 2_000, entries: 500, bytes: 10_485_760, staleIfError: 300_000 })
+  })
+
   test('does what a list does that forgets from the end, for any sequence', () => {
     const step = fc.oneof(
       fc.record({ do: fc.constant('set' as const), key: fc.nat(9), bytes: fc.nat(60) }),

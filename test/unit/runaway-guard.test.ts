@@ -26,6 +26,19 @@ describe('a runaway guard', () => {
     expect(guard.admit(10, 10, 'late')).toMatchObject({ who: 'loop' })
   })
 
+  test('names the first of those who asked most', () => {
+    const guard = createRunawayGuard()
+    for (const who of ['c', 'a', 'b', 'b', 'a']) guard.admit(5, 0, who)
+    expect(guard.admit(5, 0, 'd')).toMatchObject({ who: 'a' })
+  })
+
+  test('counts from when it got a limit', () => {
+    const guard = createRunawayGuard()
+    for (let n = 0; n < 100; n += 1) guard.admit(Number.POSITIVE_INFINITY, 0, 'a')
+    for (let n = 0; n < 3; n += 1) expect(guard.admit(3, 0, 'a')).toBeUndefined()
+    expect(guard.admit(3, 0, 'a')).toBeDefined()
+  })
+
   test('admits everything without a limit, and nothing with a limit of zero', () => {
     const guard = createRunawayGuard()
     for (let n = 0; n < 1_000; n += 1) expect(guard.admit(Number.POSITIVE_INFINITY, 0, 'a')).toBeUndefined()

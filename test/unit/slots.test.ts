@@ -65,6 +65,49 @@ describe('slots', () => {
     )
   })
 
+  test('go to who has waited longest, with a head start of 5 s for each priority above another', () => {
+    const slots = createSlots()
+    const began: string[] = []
+    const enter = (priority: Priority, now: number) =>
+      slots.enter(priority, now, { concurrency: 1, queue: 100 }, () => began.push(`${priority} ${now}`))
+    enter('normal', 0)
+    for (const now of [1_000, 2_000]) enter('low', now)
+    for (const now of [6_000, 6_001, 11_000]) enter('normal', now)
+    for (const now of [11_001, 11_000, 10_999]) enter('high', now)
+    for (let n = 0; n < 8; n += 1) slots.leave(true)
+    expect(began).toEqual([
+      'normal 0',
+      'high 10999',
+      // Equal rank: in the order of their coming.
+      'low 1000',
+      'normal 6000',
+      'high 11000',
+      'normal 6001',
+      'high 11001',
+      'low 2000',
+      'normal 11000',
+    ])
+  })
+
+  test('are given by a long queue of those who leave at once from one to the next', () => {
+    const slots = createSlots()
+    const many = { concurrency: 1, queue: Infinity }
+    let left = 0
+    let depth = 0
+    slots.enter('normal', 0, many, () => {})
+    for (let n = 0; n < 100; n += 1)
+      slots.enter('normal', 0, many, () => {
+        depth += 1
+        left += 1
+        slots.leave(false)
+        // One within another would in the end overflow the stack.
+        expect(depth).toBe(1)
+        depth -= 1
+      })
+    slots.leave(true)
+    expect([left, slots.inFlight, slots.queued]).toEqual([100, 0, 0])
+  })
+
   test('after a ramp run one, two, four, and then all, with each success', () => {
     const slots = createSlots()
     slots.rampUp()

@@ -99,13 +99,21 @@ describe('structural sharing', () => {
     expect(shareStructure({ x: 1 }, point)).toBe(point)
   })
 
+  const nest = (levels: number) => {
+    let value: unknown = 1
+    for (let n = 0; n < levels; n += 1) value = [value]
+    return value
+  }
+
   test('survives a body that is nested without end', () => {
-    const nest = () => {
-      let value: unknown = 1
-      for (let n = 0; n < 100_000; n += 1) value = [value]
-      return value
-    }
-    const next = nest()
-    expect(Array.isArray(shareStructure(nest(), next))).toBe(true)
+    const next = nest(100_000)
+    expect(Array.isArray(shareStructure(nest(100_000), next))).toBe(true)
+  })
+
+  test('looks 500 levels deep, and takes what is deeper as it came', () => {
+    const previous = nest(501)
+    expect(shareStructure(previous, nest(501))).toBe(previous)
+    const deeper = nest(502)
+    expect(shareStructure(deeper, nest(502))).not.toBe(deeper)
   })
 })

@@ -54,6 +54,19 @@ describe('a token bucket', () => {
     expect(bucket.take(20, 5, 0)).toBe(3_000)
   })
 
+  test('hands on what was given back in the order of its moments, and none that has come', () => {
+    const bucket = createTokenBucket()
+    for (let n = 0; n < 5; n += 1) bucket.take(20, 5, 0)
+    const promised = [1, 2, 3].map(() => bucket.take(20, 5, 0))
+    expect(promised).toEqual([3_000, 6_000, 9_000])
+    for (const at of [6_000, 3_000, 9_000]) bucket.giveBack(at)
+    expect(bucket.take(20, 5, 1_000)).toBe(2_000)
+    expect(bucket.take(20, 5, 6_000)).toBe(3_000)
+    expect(bucket.take(20, 5, 6_000)).toBe(3_000 + 3_000)
+    bucket.giveBack(12_000)
+    expect(bucket.take(20, Number.POSITIVE_INFINITY, 6_000)).toBe(0)
+  })
+
   test('keeps every window within burst + rate x window, for any sequence', () => {
     fc.assert(
       fc.property(

@@ -51,12 +51,12 @@ export function follow<B extends Batch>(chain: Chain<B>, event: ChainEvent<B>): 
       const { batch } = event
       if (batch.e < chain.epoch) return same
       const isNew = batch.e > chain.epoch
-      if (!isNew && chain.next !== undefined && batch.n <= chain.next) return drain({ ...chain, held: [batch] })
+      if (!isNew && chain.next !== undefined) return drain({ ...chain, held: [batch] })
       const held = isNew ? [] : chain.held
       return {
         chain: { epoch: batch.e, next: undefined, held: [...held, batch].slice(-MOST_HELD) },
         ready: [],
-        ask: isNew || chain.next !== undefined,
+        ask: isNew,
       }
     }
 
@@ -80,7 +80,7 @@ function drain<B extends Batch>(chain: Chain<B> & { readonly next: number | unde
     if (batch.n > next)
       return { chain: { epoch: chain.epoch, next: undefined, held: held.slice(index) }, ready, ask: true }
     if (end <= next) continue
-    ready.push(batch.n === next ? batch : { ...batch, n: next, events: batch.events.slice(next - batch.n) })
+    ready.push({ ...batch, n: next, events: batch.events.slice(next - batch.n) })
     next = end
   }
   return { chain: { epoch: chain.epoch, next, held: [] }, ready, ask: false }

@@ -1,0 +1,34 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { arch, cpus, platform } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import type { Figure } from '../support/figures'
+
+const results = fileURLToPath(new URL('../RESULTS.md', import.meta.url))
+
+/** Writes test/RESULTS.md from what a run measured. A section that did not run this time keeps what it said before. */
+export function writeResults(figures: readonly Figure[]): void {
+  const sections = readSections()
+  for (const section of new Set(figures.map((each) => each.section))) {
+    const rows = new Map(figures.filter((each) => each.section === section).map(({ name, value }) => [name, value]))
+    sections.set(section, `${machine()}\n\n| | |\n| --- | --- |\n${[...rows].map(rowOf).join('\n')}`)
+  }
+  const bodies = [...sections].sort().map(([section, body]) => `\n## ${section}\n\n${body}\n`)
+  const by = 'Written by `npm run test:soak` and `npm run test:mutation`, never by hand.'
+  writeFileSync(results, `# Results\n\n${by}\n${bodies.join('')}`)
+}
+
+/** What an earlier run has written, by its headings. */
+function readSections(): Map<string, string> {
+  const before = existsSync(results) ? readFileSync(results, 'utf8') : ''
+  const [, ...parts] = before.split('\n## ')
+  return new Map(parts.map((part) => [part.slice(0, part.indexOf('\n')), part.slice(part.indexOf('\n')).trim()]))
+}
+
+function machine(): string {
+  const day = new Date().toISOString().slice(0, 10)
+  return `${day}, Node ${process.versions.node}, ${platform()} ${arch()}, ${cpus().length} cores.`
+}
+
+function rowOf([name, value]: [string, string]): string {
+  return `| ${name} | ${value} |`.replaceAll('\n', ' ')
+}
