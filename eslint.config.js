@@ -5,7 +5,7 @@ import hooks from 'eslint-plugin-react-hooks'
 export default [
   { ignores: ['**/dist/', '**/node_modules/'] },
   {
-    files: ['src/react/**/*.{ts,tsx}', 'examples/react/src/**/*.{ts,tsx}'],
+    files: ['src/react/**/*.{ts,tsx}', 'examples/react/src/**/*.{ts,tsx}', 'examples/demo/frameworks/**/*.jsx'],
     languageOptions: { parser, parserOptions: { ecmaFeatures: { jsx: true } } },
     ...hooks.configs.flat['recommended-latest'],
   },

@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url'
 import { createBoard } from './board.ts'
 import { createCrawls } from './crawl.ts'
 import { createFaults, faultNames } from './faults.ts'
+import { bundled, frameworks } from './frameworks.ts'
 import { script, serveFile } from './static.ts'
 import { createTicker } from './ticker.ts'
 
@@ -132,6 +133,8 @@ function json(response: ServerResponse, status: number, body: unknown): void {
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   try {
     if (!existsSync(script)) throw new Error('dist/millrace.global.js is missing: `npm run build` makes it.')
+    // The first page should not wait for it.
+    await Promise.all(Object.keys(frameworks).map(bundled))
     const demo = await startDemo({ port: Number(process.env.PORT ?? 4173) })
     console.log(`The Millrace demo runs at ${demo.url}`)
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => demo.close())

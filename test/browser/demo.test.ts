@@ -142,6 +142,84 @@ describe('the demo page', { timeout: 90_000 }, () => {
   })
 })
 
+describe('React, Vue and the script tag', { timeout: 90_000 }, () => {
+  const panels = ['#in-react', '#in-vue', '#in-script']
+  /** Of each of the three panels, at the same moment. */
+  const inEach = (selector: string) =>
+    page.evaluate(
+      ([selector, ...panels]) =>
+        panels.map((panel) =>
+          [...document.querySelectorAll(`${panel} ${selector}`)].map((node) => node.textContent!.trim()),
+        ),
+      [selector, ...panels],
+    )
+  const allSay = (expected: string, within = 15_000) =>
+    until(async () => (await inEach('.status')).join() === [expected, expected, expected].join(), {
+      what: `all three to be ${expected}`,
+      within,
+    })
+
+  it('show the same on the same connections, one for each source', async () => {
+    await allSay('live')
+    await eventually(async () => {
+      const { users } = (await (await fetch(`${demo.url}api/board/users`)).json()) as { users: { name: string }[] }
+      const here = users.map(({ name }) => name)
+      expect(await inEach('.person')).toEqual([here, here, here])
+      expect(await inEach('.figure strong')).toEqual(Array(3).fill([`${here.length}`]))
+    }, 15_000)
+    await changes('the price of oats', () => inEach('dd'))
+    expect((await counters()).connections).toMatchObject({ board: 1, ticker: 1 })
+    await eventually(async () => {
+      const said = await inEach('[data-show="open"]')
+      expect(said).toEqual(Array(3).fill(['1 board, 1 exchange']))
+    })
+    // Three copies of the bundle, one client: everybody's subscribers are in one book.
+    const labels = await page.evaluate<string[]>(
+      "Millrace.getClient().stats().channels.find(({ key }) => key === 'board').subscribers.map(({ label }) => label)",
+    )
+    expect(labels).toEqual(expect.arrayContaining(['useChannel board', 'InVue', 'board panel']))
+    expect(errors).toEqual([])
+  })
+
+  it('lose the server together, fail together, and are back together', async () => {
+    await allSay('live')
+    await inflict('drop')
+    await allSay('reconnecting')
+    await allSay('live')
+    await inflict('missing')
+    await allSay('failed')
+    await page.click('#heal')
+    await eventually(async () => expect(await text('#weather')).toBe('The server is well.'))
+    await page.click('#board [data-show="try-again"]')
+    await allSay('live')
+    await page.getByRole('switch').click()
+    await allSay('paused')
+    await page.getByRole('switch').click()
+    await allSay('live')
+    await eventually(async () => expect((await counters()).connections).toMatchObject({ board: 1, ticker: 1 }))
+    expectOnlyNetworkErrors()
+  })
+
+  it('leave and join by the keyboard, each alone, and open nothing for it', async () => {
+    await allSay('live')
+    const { snapshots } = await counters()
+    for (const [at, panel] of panels.entries()) {
+      const button = page.locator(`${panel} button`)
+      await button.focus()
+      await page.keyboard.press('Enter')
+      await eventually(async () =>
+        expect((await inEach('.status')).flat()).toEqual(panels.map((_, n) => (n === at ? 'idle' : 'live'))),
+      )
+      expect(await page.locator(panel).getAttribute('data-stale')).toBe('true')
+      expect(await button.textContent()).toMatch(/^\s*Join\s+with (React|Vue|the script tag)\s*$/)
+      await page.keyboard.press('Enter')
+      await allSay('live')
+    }
+    expect(await counters()).toMatchObject({ connections: { board: 1, ticker: 1 }, snapshots })
+    expect(errors).toEqual([])
+  })
+})
+
 describe('what the field did', { timeout: 90_000 }, () => {
   beforeEach(async () => {
     await allAre('live')
@@ -291,6 +369,8 @@ describe('the page as such', { timeout: 60_000 }, () => {
     await until(async () => (await alerts()).length > 0)
     await inflict('missing')
     await allAre('failed')
+    await page.locator('#in-react[data-status="failed"]').waitFor()
+    await page.locator('#in-vue[data-status="failed"]').waitFor()
     const width = () => page.evaluate(() => document.documentElement.scrollWidth)
     expect(await width()).toBe(375)
   })
@@ -314,6 +394,10 @@ describe('the page as such', { timeout: 60_000 }, () => {
     const answer = await fetch(demo.url)
     expect(answer.headers.get('content-security-policy')).toBe("default-src 'self'")
     expect(await answer.text()).not.toMatch(/<style|<script>|\sstyle=|\son\w+=/)
+    for (const name of ['in-react', 'in-vue']) {
+      const bundle = await fetch(`${demo.url}${name}.js`)
+      expect(bundle.headers.get('content-security-policy')).toBe("default-src 'self'")
+    }
   })
 })
 

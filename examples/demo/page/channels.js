@@ -38,6 +38,16 @@ export const ticker = defineChannel({
   idleTimeout: 5_000,
 })
 
+/** One grain of them: a channel of its own, on the same connection. A reducer that returns what it got changes nothing. */
+export const oats = defineChannel({
+  key: 'oats',
+  stream: '/api/ticker/stream',
+  events: { price: object({ symbol: text, price: number, at: number }) },
+  initial: null,
+  reduce: (last, { data }) => (data.symbol === 'OATS' ? data.price : last),
+  idleTimeout: 5_000,
+})
+
 /** One crawl. Its last event completes the channel, which then leaves its stream. */
 export const crawl = (id) =>
   defineChannel({
@@ -72,3 +82,6 @@ export const crawl = (id) =>
 
 /** What the server has counted itself: no stream, polled. */
 export const server = defineChannel({ key: 'server', snapshot: '/api/server', interval: 1_000 })
+
+/** Of that: the streams which the three frameworks share. */
+export const openStreams = ({ connections: { board, ticker } }) => `${board} board, ${ticker} exchange`

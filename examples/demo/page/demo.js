@@ -7,6 +7,7 @@ import { createMotion } from './motion.js'
 import { createVitals } from './panel.js'
 import { showRace } from './race.js'
 import { showRunaway } from './runaway.js'
+import { showScriptTag } from './script-tag.js'
 import { showTabs } from './tabs.js'
 import { showTicker } from './ticker.js'
 
@@ -24,6 +25,7 @@ showTicker(vitals('ticker'), motion)
 showCrawls(client, vitals('crawl'))
 showRace(client, counters, motion)
 showTabs(client)
+showScriptTag()
 showFaults(counters)
 showRunaway(client, counters, motion)
 

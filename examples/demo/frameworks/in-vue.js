@@ -1,0 +1,4 @@
+import { createApp } from 'vue'
+import InVue from './InVue.vue'
+
+createApp(InVue).mount('#vue')
