@@ -46,7 +46,8 @@ export default defineConfig([
     entry: { millrace: 'src/vanilla/global.ts' },
     format: ['iife'],
     platform: 'browser',
-    minify: true,
+    // Some 6 % smaller than what esbuild makes of it.
+    minify: 'terser',
     banner: { js: `/*! millrace ${version} | MIT | with eventsource-parser, (c) Espen Hovlandsdal, MIT */` },
     outExtension: () => ({ js: '.global.js' }),
     async onSuccess() {
