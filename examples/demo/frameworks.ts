@@ -41,6 +41,7 @@ async function bundle(name: string): Promise<string> {
       rollupOptions: { input: frameworks[name]!, external: ['/channels.js'] },
     },
   })
-  const [{ output }] = [built].flat() as [{ output: [{ code: string }] }]
-  return output[0].code
+  const [only] = [built].flat()
+  if (!only || !('output' in only)) throw new Error(`${name} was not built`)
+  return only.output[0].code
 }
