@@ -59,6 +59,7 @@ export function createSharedStream(
   let duplicates = 0
   let stopWatching: (() => void) | undefined
   let cancelSpread: (() => void) | undefined
+  let cancelTick = () => {}
   let catchingUp: CatchUp | undefined
   let local = createLocal()
 
@@ -88,6 +89,7 @@ export function createSharedStream(
   const link = createLink(tabs, tabName('stream', identity), clock, alert, {
     start() {
       catchingUp?.stop()
+      cancelTick()
       sent = 0
       followers.clear()
       chain = unjoined
@@ -228,6 +230,7 @@ export function createSharedStream(
 
   function park(): void {
     catchingUp?.stop()
+    cancelTick()
     link.park()
     chain = unjoined
     state = { name: 'idle' }
@@ -256,7 +259,10 @@ export function createSharedStream(
     const { type, from, e = 0 } = message
     if (type === 'bye') followers.delete(from)
     else if (type === 'restart') local.restart()
-    else if (type === 'status') {
+    else if (type === 'tick') {
+      const now = local.state()
+      if (now.name === 'waiting' && now.retryAt <= clock.now()) local.restart()
+    } else if (type === 'status') {
       mirror(message)
       if (chain.next === undefined && !catchingUp) link.greet()
     } else if (type === 'welcome') onWelcome(message, e)
@@ -274,6 +280,10 @@ export function createSharedStream(
     if (!next) return
     state = next
     resumed = message.resumed === true
+    cancelTick()
+    // A hidden leader's own timers are slow.
+    if (next.name === 'waiting')
+      cancelTick = clock.after(next.retryAt - clock.now(), () => link.post('tick'), `tick ${local.endpoint()}`)
     tell()
   }
 
