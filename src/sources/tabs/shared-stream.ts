@@ -269,7 +269,7 @@ export function createSharedStream(
     else if (type === 'pong') onSign(message)
     else if (type === 'batch') {
       const events = unpackMessages(message.events)
-      if (!events || !Number.isSafeInteger(message.n)) return
+      if (!events || !Number.isSafeInteger(message.n) || typeof message.cursor !== 'string') return
       advance({ type: 'batch', batch: { ...(message as unknown as StreamBatch), events } })
       meetWhere((id) => filter.since(id) !== undefined)
     }
