@@ -92,7 +92,7 @@ export async function compare(
   }
 }
 
-function spreadOf(values: readonly number[]): Spread | undefined {
+export function spreadOf(values: readonly number[]): Spread | undefined {
   const [low, median, high] = [quantile(values, 0.25), quantile(values, 0.5), quantile(values, 0.75)]
   if (low === undefined || median === undefined || high === undefined || !Number.isFinite(median)) return undefined
   return { low, median, high }

@@ -3,6 +3,7 @@ import { fanOut } from './fan-out'
 import { idleSubscribers } from './idle-subscribers'
 import { manyStreams } from './many-streams'
 import { mountCycles } from './mount-cycles'
+import { relay } from './relay'
 import { startServer } from './server'
 import { isOver, printTable, type Row } from './table'
 import { throughput } from './throughput'
@@ -16,6 +17,7 @@ const benchmarks: Record<string, (origin: string) => Promise<Row[]>> = {
   'idle-subscribers': idleSubscribers,
   'many-streams': manyStreams,
   'mount-cycles': mountCycles,
+  relay,
 }
 
 const begin = performance.now()

@@ -85,6 +85,10 @@ export function nanoseconds(spread: Spread | undefined): string {
   return spread ? `${significant(spread.median)} ns` : '-'
 }
 
+export function microseconds(spread: Spread | undefined): string {
+  return spread ? `${significant(spread.median)} µs` : '-'
+}
+
 export function bytes(spread: Spread | undefined): string {
   return spread ? `${significant(spread.median)} B` : '-'
 }

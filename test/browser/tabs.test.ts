@@ -59,6 +59,54 @@ describe('8 tabs on one source', () => {
   })
 })
 
+describe('what a leader relays', () => {
+  /** Subscribes to a stream whose chunks the test cuts, in the page: `write(count)` is one chunk of so many events. */
+  const LEAD = `
+    window.written = 0
+    const body = new ReadableStream({
+      start(controller) {
+        window.write = (count) => {
+          let text = ''
+          for (let n = 0; n < count; n += 1) text += 'data: {"n":' + ++written + '}\\n\\n'
+          controller.enqueue(new TextEncoder().encode(text))
+        }
+      },
+    })
+    const fetch = async () => new Response(body, { headers: { 'content-type': 'text/event-stream' } })
+    Millrace.createClient({ environment: 'test', fetch }).subscribe('/cut', () => {})
+  `
+  /** Follows, and listens on the channel as any script of the origin can: it has the name of the lock. */
+  const FOLLOW = `(async () => {
+    window.heard = []
+    window.posted = []
+    const follower = Millrace.createClient({ environment: 'test' })
+    const subscription = follower.subscribe('/cut', ({ data }) => heard.push(data.n))
+    window.role = () => subscription.state.role
+    const { held } = await navigator.locks.query()
+    const { name } = held.find(({ name }) => name.includes(' stream '))
+    window.overheard = new BroadcastChannel(name)
+    overheard.onmessage = ({ data }) => data.type === 'batch' && posted.push(data.events.length)
+  })()`
+
+  test('is one message for each chunk of the network, however many events it has', async () => {
+    const world = await startTabs()
+    const [leader, follower] = [await world.openTab('?idle'), await world.openTab('?idle')]
+    await leader.run(`(() => {${LEAD}})()`)
+    await until(() =>
+      leader.run('typeof write === "function" && navigator.locks.query().then(({ held }) => held.length > 0)'),
+    )
+    await follower.run(FOLLOW)
+    await until(() => follower.run('role() === "follower"'), 'a follower')
+    const chunks = [1, 100, 1, 7, 1_000]
+    for (const count of chunks) await leader.run(`write(${count})`)
+    await until(() => follower.run('heard.length === 1_109'), 'all events')
+    await until(async () => (await follower.run<number[]>('posted')).join(), {
+      accept: (posted) => posted === chunks.join(),
+      what: 'one message for each chunk',
+    })
+  })
+})
+
 describe('a leader that', () => {
   const departures: [
     name: string,

@@ -21,6 +21,8 @@ export interface ModelledTab {
   readonly isHidden: boolean
   /** ms that its messages take. */
   lag: number
+  /** Its timers run on the full minute only, as a hidden page's do. */
+  isSlow: boolean
   /** How many of its next messages are lost; Infinity: it is silent. */
   losing: number
   /** Runs in the tab, a little later, when it next may. */
@@ -66,6 +68,7 @@ interface OpenChannel extends TabChannel {
   isOpen: boolean
 }
 
+const MINUTE = 60_000
 /** ms that a lock, a message or an event of the browser's takes. */
 const HOP = 1
 
@@ -143,6 +146,7 @@ export function createWorld(seed = 1): World {
         return document.visibilityState === 'hidden'
       },
       lag: 0,
+      isSlow: false,
       losing: 0,
       post: (task, run) => void clock.after(HOP, () => enter(task, run), task),
       act,
@@ -220,7 +224,16 @@ export function createWorld(seed = 1): World {
       timers.set(timer, label)
       // A timer that is cancelled while it waits for its frozen page never runs.
       const fire = () => enter('timer', () => timers.delete(timer) && run())
-      const disarm = arm(ms, fire, label)
+      const untilMinute = () => (tab.isSlow ? MINUTE - (clock.now() % MINUTE || MINUTE) : 0)
+      let disarm = arm(
+        ms,
+        () => {
+          const wait = untilMinute()
+          if (wait > 0) disarm = clock.after(wait, fire, label)
+          else fire()
+        },
+        label,
+      )
       return () => {
         timers.delete(timer)
         disarm()

@@ -171,3 +171,21 @@ describe('a clock that is set', () => {
     expect(journal.requests.length).toBeLessThanOrEqual(2)
   })
 })
+
+describe('a hidden leader that has lost its connection', () => {
+  test('tries again on time for a tab that is seen, though its own timers run once a minute', async () => {
+    const [leader, follower] = [await open(), await open()]
+    journal.append(3)
+    await world.clock.advance(10_000)
+    await leader.tab.hide(true)
+    leader.tab.isSlow = true
+    journal.drop()
+    await world.clock.advance(10)
+    expect(journal.open).toBe(0)
+    journal.append(1)
+    await world.clock.advance(1_000)
+    expect(journal.open).toBe(1)
+    expect(follower.heard).toEqual(all())
+    expect(journal.requests).toHaveLength(2)
+  })
+})

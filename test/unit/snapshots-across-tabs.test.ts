@@ -195,6 +195,8 @@ describe('a hidden leader', () => {
     await world.clock.advance(5_000)
     for (const { tab } of pollers) await tab.hide(true)
     await world.clock.advance(5_000)
+    for (const { tab } of pollers) tab.isSlow = true
+    pollers[3]!.tab.isSlow = false
     await pollers[3]!.tab.hide(false)
     await world.clock.advance(100)
     expect(leaders()).toEqual([pollers[3]])
@@ -204,6 +206,7 @@ describe('a hidden leader', () => {
   test('leaves the polling to a tab that is opened later', async () => {
     const first = await open(2_000, 'keep')
     await first.tab.hide(true)
+    first.tab.isSlow = true
     await world.clock.advance(5_000)
     const second = await open(2_000, 'keep')
     await world.clock.advance(100)

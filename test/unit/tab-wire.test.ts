@@ -247,6 +247,23 @@ describe('tabs that hear what no tab of ours says', () => {
     expect(scene.journal.open).toBe(1)
   })
 
+  test('resume from no id that is not a text', async () => {
+    const e = scene.world.clock.now() - 1_500
+    scene.world.shout('millrace1', {
+      ...{ type: 'welcome', from: 'zzz', e, n: 3 },
+      ...{ cursor: 'e3', since: 'e3', events: [], state: { name: 'open' } },
+    })
+    const event = { event: '', data: '{"n":4}', lastEventId: 'e4' }
+    for (const cursor of [7, ['e1'], {}])
+      scene.world.shout('millrace1', { type: 'batch', from: 'zzz', e, n: 3, events: [event], cursor })
+    await scene.world.clock.advance(100)
+    scene.tabs[0]!.tab.crash()
+    await scene.world.clock.advance(1_000)
+    const streams = scene.journal.requests.filter(({ path }) => path === '/stream')
+    expect(streams.length).toBeGreaterThan(1)
+    for (const { lastEventId } of streams.slice(1)) expect(lastEventId).toMatch(/^e\d+$/)
+  })
+
   test('take huge arrays for what they are', async () => {
     const events = Array.from({ length: 100_000 }, () => 'none')
     await expectUnmoved(

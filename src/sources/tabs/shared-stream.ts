@@ -57,6 +57,7 @@ export function createSharedStream(
   const followers = new Set<string>()
   let reconnects = 0
   let duplicates = 0
+  let cancelTick = () => {}
   let catchingUp: CatchUp | undefined
   const audience = new Audience<StreamSink>(context, {
     whenHidden: (sink) => sink.streamWhenHidden(),
@@ -92,6 +93,7 @@ export function createSharedStream(
   const link = createLink(tabs, tabName('stream', identity), clock, alert, {
     start() {
       catchingUp?.stop()
+      cancelTick()
       sent = 0
       followers.clear()
       chain = unjoined
@@ -213,6 +215,7 @@ export function createSharedStream(
 
   function park(): void {
     catchingUp?.stop()
+    cancelTick()
     link.park()
     chain = unjoined
     state = { name: 'idle' }
@@ -241,14 +244,17 @@ export function createSharedStream(
     const { type, from, e = 0 } = message
     if (type === 'bye') followers.delete(from)
     else if (type === 'restart') local.restart()
-    else if (type === 'status') {
+    else if (type === 'tick') {
+      const now = local.state()
+      if (now.name === 'waiting' && now.retryAt <= clock.now()) local.restart()
+    } else if (type === 'status') {
       mirror(message)
       if (chain.next === undefined && !catchingUp) link.greet()
     } else if (type === 'welcome') onWelcome(message, e)
     else if (type === 'pong') onSign(message)
     else if (type === 'batch') {
       const events = unpackMessages(message.events)
-      if (!events || !Number.isSafeInteger(message.n)) return
+      if (!events || !Number.isSafeInteger(message.n) || typeof message.cursor !== 'string') return
       advance({ type: 'batch', batch: { ...(message as unknown as StreamBatch), events } })
       meetWhere((id) => filter.since(id) !== undefined)
     }
@@ -259,6 +265,10 @@ export function createSharedStream(
     if (!next) return
     state = next
     resumed = message.resumed === true
+    cancelTick()
+    // A hidden leader's own timers are slow.
+    if (next.name === 'waiting')
+      cancelTick = clock.after(next.retryAt - clock.now(), () => link.post('tick'), `tick ${local.endpoint()}`)
     tell()
   }
 
