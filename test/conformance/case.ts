@@ -89,7 +89,7 @@ export const cutStream = (...chunks: Answer['chunks']): Answer => ({ ...stream(.
 /** An event stream by its body alone: status and headers are these. */
 export const answer = (status: number, headers: Record<string, string | readonly string[]> = {}): Answer => ({
   head: { status, headers },
-  chunks: status === 200 ? ['data: a\n\n'] : [],
+  chunks: status === 200 ? ['retry: 1\ndata: a\n\n'] : [],
   after: 'end',
 })
 export const redirect = (location: string, status = 302, headers: Record<string, string> = {}): Answer =>
