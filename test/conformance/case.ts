@@ -35,7 +35,8 @@ export interface Answer {
   readonly head?: { readonly status: number; readonly headers?: Readonly<Record<string, string | readonly string[]>> }
   /** Each is sent by itself. */
   readonly chunks: readonly (string | readonly number[])[]
-  readonly after: 'end' | 'stay' | 'reset'
+  /** `cut`: reset when the scenario asks for it. What is on its way when a connection is reset may be lost. */
+  readonly after: 'end' | 'stay' | 'reset' | 'cut'
 }
 
 export interface SeenRequest {
@@ -61,6 +62,8 @@ export interface Kit {
   until(read: () => unknown): Promise<void>
   /** What the server has seen of this case. */
   requests(): Promise<SeenRequest[]>
+  /** Resets the connection that waits for it. */
+  cut(): Promise<void>
   /** As long as another source takes to reconnect three times: what has not happened by then does not happen. */
   meanwhile(): Promise<void>
 }
@@ -81,12 +84,12 @@ export const stream = (...chunks: Answer['chunks']): Answer => ({
 })
 /** A stream that stays open. */
 export const openStream = (...chunks: Answer['chunks']): Answer => ({ ...stream(...chunks), after: 'stay' })
-/** A stream whose connection is reset. */
-export const brokenStream = (...chunks: Answer['chunks']): Answer => ({ ...stream(...chunks), after: 'reset' })
+/** A stream that stays open until the scenario cuts it. */
+export const cutStream = (...chunks: Answer['chunks']): Answer => ({ ...stream(...chunks), after: 'cut' })
 /** An event stream by its body alone: status and headers are these. */
 export const answer = (status: number, headers: Record<string, string | readonly string[]> = {}): Answer => ({
   head: { status, headers },
-  chunks: status === 200 ? ['data: a\n\n'] : [],
+  chunks: status === 200 ? ['retry: 1\ndata: a\n\n'] : [],
   after: 'end',
 })
 export const redirect = (location: string, status = 302, headers: Record<string, string> = {}): Answer =>

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { ReconnectingEventSource } from 'millrace'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { titleOf } from './case'
@@ -23,4 +24,28 @@ describe('in Node, ReconnectingEventSource', () => {
       )
     },
   )
+})
+
+describe('the table', () => {
+  test('names each case once', () => {
+    const titles = cases.map(titleOf)
+    expect(titles.filter((title, index) => titles.indexOf(title) !== index)).toEqual([])
+  })
+
+  test('has no difference that is none', () => {
+    for (const { name, expected, differs } of cases) {
+      const { ours, browsers } = differs ?? {}
+      for (const observed of [ours, ...Object.values(browsers ?? {})])
+        if (observed !== undefined) expect(observed, name).not.toEqual(expected)
+    }
+  })
+
+  test('has the differences that the README has', () => {
+    const [, section = ''] = readFileSync('README.md', 'utf8').split(/^### Where it differs from the browser's$/m)
+    const [list = ''] = section.split(/^#/m)
+    const items = list.split(/^- /m).slice(1)
+    expect(items.map((item) => item.trim().replace(/\s+/g, ' '))).toEqual([
+      ...new Set(cases.flatMap(({ differs }) => differs?.why ?? [])),
+    ])
+  })
 })

@@ -5,8 +5,8 @@ import { cases } from './cases'
 import { fast } from './fast'
 import { type Origins, run } from './run'
 
-/** A browser opens six connections to one origin, and a case may use two. */
-const AT_ONCE = 3
+/** A browser opens six connections to one origin. */
+const AT_ONCE = 5
 
 export type Logs = Record<string, { browser: unknown; ours: unknown }>
 

@@ -20,7 +20,7 @@ export async function run(
   const sources: EventSource[] = []
   const logs: string[][] = []
 
-  const kit: Kit = { EventSource, url, open, listen, until, requests, meanwhile }
+  const kit: Kit = { EventSource, url, open, listen, until, requests, cut, meanwhile }
   try {
     return JSON.parse(JSON.stringify(await scenario(kit)))
   } catch (error) {
@@ -64,6 +64,10 @@ export async function run(
 
   async function requests() {
     return (await fetch(`${origins.log}${place}`)).json()
+  }
+
+  async function cut(): Promise<void> {
+    await fetch(`${origins.log}${place}/cut`)
   }
 
   async function meanwhile(): Promise<void> {

@@ -13,9 +13,12 @@ export interface Servers {
 /** Three origins that play the server's part of all cases. `pages` are files of the page's own, by path. */
 export async function startServers(cases: readonly Case[], pages: Record<string, string> = {}): Promise<Servers> {
   const seen = new Map<string, (SeenRequest & { over: boolean })[]>()
+  const waiting = new Map<string, ServerResponse>()
   const [same, other] = await Promise.all([play('same'), play('other')])
   const log = await startServer(({ url }, response) => {
     response.setHeader('access-control-allow-origin', '*')
+    const [, place] = /^(.+)\/cut$/.exec(url) ?? []
+    if (place) waiting.get(place)?.socket?.resetAndDestroy()
     if (url === '/again') return response.writeHead(200, { 'content-type': 'text/event-stream' }).end('retry: 1\n\n')
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(seen.get(url) ?? []))
   })
@@ -35,7 +38,10 @@ export async function startServers(cases: readonly Case[], pages: Record<string,
         const page = pages[url.replace(/\?.*/, '')]
         if (page !== undefined)
           return response
-            .writeHead(200, { 'content-type': `text/${url.endsWith('.js') ? 'javascript' : 'html'}; charset=utf-8` })
+            .writeHead(200, {
+              'content-type': `text/${url.endsWith('.js') ? 'javascript' : 'html'}; charset=utf-8`,
+              'set-cookie': 'session=ann',
+            })
             .end(page)
         const [, place = '', index = '', path = ''] = /^(\/(\d+)\/\w+)([^?]*)/.exec(url) ?? []
         const found = cases[Number(index)]
@@ -60,6 +66,7 @@ export async function startServers(cases: readonly Case[], pages: Record<string,
           return response.writeHead(204).end()
         }
         const before = requests.filter((each) => each.path === path && each.method !== 'OPTIONS').length
+        waiting.set(place, response)
         await give(found.answers[path]?.[before] ?? END, response, fill)
       },
       // Takes the control characters that a browser puts into an id.
