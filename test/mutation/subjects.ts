@@ -45,4 +45,18 @@ export const subjects: { readonly [file: string]: Subject } = {
       'const timer = { label, dueAt: clock.now() + (ms >= 0 ? ms : 0) }': 'Zero is zero.',
     },
   },
+  'stream/messages': { tests: ['unit/messages'] },
+  'stream/event-stream': {
+    tests: [
+      ...['answers', 'backoff', 'last-event-id', 'limits', 'survival'].map(
+        (name) => `behaviour/reconnecting-event-source/${name}`,
+      ),
+    ],
+  },
+  'registry/channel-state': { tests: ['unit/channel-state'] },
+  'sources/tabs/wire': { tests: ['unit/tab-wire'] },
+  'registry/decode': { tests: ['unit/decode'] },
+  'network/in-flight': { tests: ['unit/in-flight'] },
+  'network/gate': { tests: ['unit/gate'] },
+  'network/endpoints': { tests: ['unit/endpoints'] },
 }

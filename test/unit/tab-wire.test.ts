@@ -3,7 +3,7 @@ import { type Alert, type ChannelState, defineChannel } from 'millrace'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { composeClient } from '../../src/client'
 import { MillraceError } from '../../src/primitives/errors'
-import { pack, unpack, unpackError, unpackMessages } from '../../src/sources/tabs/wire'
+import { pack, packError, unpack, unpackError, unpackMessages } from '../../src/sources/tabs/wire'
 import { createModelledJournal } from '../support/modelled-journal'
 import { createWorld } from '../support/modelled-tabs'
 
@@ -19,10 +19,15 @@ describe('a state that was told', () => {
     { name: 'failed' as const, error },
     { name: 'held-back' as const, by: 'offline' as const },
     { name: 'polling' as const, failures: 1, retryAt: 7, error },
+    { name: 'polling' as const, failures: 0, retryAt: 7, error: undefined },
+    { name: 'connecting' as const, failures: 0, since: 1, error: undefined },
+    { name: 'paused' as const, failures: 1 },
+    { name: 'complete' as const },
   ])('is the same in another tab: $name', (state) => {
     const arrived = unpack(structuredClone(pack(state))) as { error?: unknown }
     expect(arrived).toEqual(state)
-    if ('error' in state) expect(arrived.error).toBeInstanceOf(MillraceError)
+    if ('error' in state && state.error) expect(arrived.error).toBeInstanceOf(MillraceError)
+    else expect(arrived).toEqual(pack(state))
   })
 
   test.each([
@@ -35,7 +40,9 @@ describe('a state that was told', () => {
     { name: 'no such state' },
     { name: 1 },
     { name: 'failed' },
+    { name: 'waiting' },
     { name: 'waiting', error: 'none' },
+    { name: 'failed', error: null },
     { name: { toString: () => 'open' } },
   ])('is none if it is %j', (value) => {
     expect(unpack(value)).toBeUndefined()
@@ -54,10 +61,36 @@ describe('a state that was told', () => {
   })
 })
 
+describe('messages that were told', () => {
+  const message = { event: '', data: 'a', id: undefined, lastEventId: '' }
+
+  test('are taken as they are', () => {
+    const messages = [message, { ...message, event: 'x', id: '1', lastEventId: '1' }]
+    expect(unpackMessages(messages)).toBe(messages)
+    expect(unpackMessages([])).toEqual([])
+  })
+
+  test.each([
+    undefined,
+    message,
+    { length: 0 },
+    [null],
+    ['a'],
+    [message, { ...message, event: 1 }],
+    [{ ...message, data: 1 }, message],
+    [{ ...message, lastEventId: undefined }],
+  ])('are none if they are %j', (value) => {
+    expect(unpackMessages(value)).toBeUndefined()
+  })
+})
+
 test('an error from another tab is one of ours, whatever it says of itself', () => {
   const error = unpackError({ ...hostileKeys, code: 'http', message: 7, status: 500 })
   expect(error).toBeInstanceOf(MillraceError)
-  expect(error).toMatchObject({ code: 'http', status: 500 })
+  expect(error).toMatchObject({ code: 'http', message: '7', status: 500 })
+  for (const none of [undefined, null, 'http']) expect(unpackError(none)).toBeUndefined()
+  const whole = new MillraceError('http', 'no', { retryable: true, status: 503, endpoint: 'GET /a', retryAfter: 5 })
+  expect({ ...unpackError(structuredClone(packError(whole))) }).toEqual({ ...whole })
   expect(({} as { isPolluted?: boolean }).isPolluted).toBeUndefined()
 })
 

@@ -25,7 +25,7 @@ const NAMES = ['idle', 'connecting', 'open', 'waiting', 'paused', 'complete', 'f
 /** Undefined for what is no state. */
 export function unpack<S extends State>(value: unknown): S | undefined {
   const state = value as { name?: unknown; error?: unknown } | null | undefined
-  if (typeof state !== 'object' || !NAMES.includes(state?.name as string)) return undefined
+  if (!NAMES.includes(state?.name as string)) return undefined
   const error = unpackError(state?.error)
   if (!error && (state?.name === 'failed' || state?.name === 'waiting')) return undefined
   return (error ? { ...state, error } : state) as S

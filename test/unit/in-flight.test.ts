@@ -1,0 +1,170 @@
+import { describe, expect, test } from 'vitest'
+import { createInFlight, type Flight } from '../../src/network/in-flight'
+import { MillraceError } from '../../src/primitives/errors'
+import { openGate } from '../support/gate'
+
+const off = new MillraceError('disabled', 'switched off')
+
+/** Work that goes on until it is told to end. */
+function fly() {
+  const { gate, counters, clock } = openGate()
+  const inFlight = createInFlight(gate, counters)
+  const started: { flight: Flight; done(value: unknown): void; fail(reason: unknown): void }[] = []
+  const start = (flight: Flight) =>
+    new Promise<unknown>((resolve, reject) => {
+      started.push({ flight, done: resolve, fail: reject })
+    })
+  const join = (key: string | symbol = 'a', signal?: AbortSignal) => {
+    const caller: { outcome?: unknown } = {}
+    inFlight.join(key, `http://mill.test/${String(key)}`, signal, start).then(
+      (value) => {
+        caller.outcome = value
+      },
+      (reason) => {
+        caller.outcome = reason
+      },
+    )
+    return caller
+  }
+  const settle = () => clock.advance(0)
+  return { gate, counters, inFlight, started, join, settle }
+}
+
+describe('callers of the same', () => {
+  test('share one start and its outcome, and are counted', async () => {
+    const { join, started, counters, settle } = fly()
+    const callers = [join(), join(), join()]
+    await settle()
+    expect([started.length, counters.shared]).toEqual([1, 2])
+    started[0]!.done('value')
+    await settle()
+    expect(callers).toEqual(Array(3).fill({ outcome: 'value' }))
+    join()
+    await settle()
+    expect([started.length, counters.shared]).toEqual([2, 2])
+  })
+
+  test('share a failure too, and nothing of it after that', async () => {
+    const { join, started, settle } = fly()
+    const callers = [join(), join()]
+    await settle()
+    started[0]!.fail('broken')
+    await settle()
+    expect(callers).toEqual(Array(2).fill({ outcome: 'broken' }))
+    // Whatever it left half-read is closed.
+    expect(started[0]!.flight.signal.reason).toBe('broken')
+    join()
+    await settle()
+    expect(started).toHaveLength(2)
+  })
+
+  test('share nothing with those of another key', async () => {
+    const { join, started, counters, settle } = fly()
+    for (const key of ['a', 'b', Symbol('a'), Symbol('a')]) join(key)
+    await settle()
+    expect([started.length, counters.shared]).toEqual([4, 0])
+  })
+
+  test('fail with what the start throws', async () => {
+    const { inFlight } = fly()
+    const start = () => {
+      throw new Error('at once')
+    }
+    await expect(inFlight.join('a', '', undefined, start)).rejects.toThrow('at once')
+  })
+})
+
+describe('whoever breaks off', () => {
+  test('leaves alone, with its own reason, while others wait', async () => {
+    const { join, started, settle } = fly()
+    const first = new AbortController()
+    const callers = [join('a', first.signal), join(), join('a', new AbortController().signal)]
+    await settle()
+    first.abort('first')
+    await settle()
+    expect(callers[0]!.outcome).toBe('first')
+    expect(started[0]!.flight.signal.aborted).toBe(false)
+    started[0]!.done('value')
+    await settle()
+    expect(callers.slice(1)).toEqual(Array(2).fill({ outcome: 'value' }))
+  })
+
+  test('as the last one ends the work, with its reason', async () => {
+    const { join, started, settle } = fly()
+    const [first, last] = [new AbortController(), new AbortController()]
+    join('a', first.signal)
+    join('a', last.signal)
+    await settle()
+    first.abort('first')
+    last.abort('last')
+    await settle()
+    expect(started[0]!.flight.signal.reason).toBe('last')
+    // What nobody waits for is nobody's to join.
+    join()
+    await settle()
+    expect(started).toHaveLength(2)
+  })
+
+  test('before it began starts nothing', async () => {
+    const { join, started, settle } = fly()
+    const caller = join('a', AbortSignal.abort('before'))
+    await settle()
+    expect([caller.outcome, started]).toEqual(['before', []])
+  })
+})
+
+describe('work under way', () => {
+  test('is broken off by the switch, and refused while it is off', async () => {
+    const { gate, join, started, settle } = fly()
+    const callers = [join(), join('a', new AbortController().signal)]
+    await settle()
+    gate.shut(off)
+    const refused = join()
+    await settle()
+    expect([...callers, refused]).toEqual(Array(3).fill({ outcome: off }))
+    expect(started[0]!.flight.signal.reason).toBe(off)
+  })
+
+  test('that has ended is not broken off any more', async () => {
+    const { gate, join, started, settle } = fly()
+    join()
+    await settle()
+    started[0]!.done('value')
+    await settle()
+    gate.abortAll(off)
+    expect(started[0]!.flight.signal.aborted).toBe(false)
+  })
+
+  test('can land before it has ended: from then on nobody joins, and it knows how many wait', async () => {
+    const { join, started, settle } = fly()
+    join()
+    join()
+    await settle()
+    const { flight } = started[0]!
+    expect(flight.isCurrent()).toBe(true)
+    expect(flight.land()).toBe(2)
+    expect(flight.isCurrent()).toBe(false)
+    join()
+    await settle()
+    expect(started).toHaveLength(2)
+    // Landed long ago, it takes nothing from the one after it.
+    started[0]!.done('value')
+    await settle()
+    expect(started[1]!.flight.isCurrent()).toBe(true)
+  })
+
+  test('that is forgotten goes on for those who wait, and nobody joins it', async () => {
+    const { inFlight, join, started, settle } = fly()
+    const callers = [join('a'), join('b')]
+    await settle()
+    inFlight.forget((url) => url === 'http://mill.test/a')
+    expect(started.map(({ flight }) => flight.isCurrent())).toEqual([false, true])
+    join('a')
+    join('b')
+    await settle()
+    expect(started).toHaveLength(3)
+    started[0]!.done('value')
+    await settle()
+    expect(callers[0]!.outcome).toBe('value')
+  })
+})
