@@ -124,6 +124,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
       onLeft() {
         conditions.identify(false)
         leaveIdentity()
+        tellIdentity()
       },
       onInvalidate: invalidateHere,
       onAnswer: requests.learn,
@@ -152,6 +153,9 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     enable,
     get enabled() {
       return conditions.enabled
+    },
+    get identity() {
+      return conditions.isIdentified ? settings.identity : undefined
     },
     stats,
     health: () =>
@@ -264,10 +268,16 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     throwIfClosed()
     const before = settings.identity
     conditions.identify(true)
-    if (identity === before) return
-    if (before !== null) control?.left(before)
-    Object.assign(settings, { identity })
-    leaveIdentity()
+    if (identity !== before) {
+      if (before !== null) control?.left(before)
+      Object.assign(settings, { identity })
+      leaveIdentity()
+    }
+    tellIdentity()
+  }
+
+  function tellIdentity(): void {
+    emitter.emit('identity', () => ({ identity: client.identity }))
   }
 
   /** Closes and clears all that was the identity's. */
