@@ -77,6 +77,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     onRequest: (record) => emitter.emit('request', () => record),
     account,
     onKept: (answer) => control?.answered(answer),
+    onChanged: (url) => control?.changed(url),
   }
   const gate = createGate(network)
   const sender = createSender(gate, network)
@@ -128,6 +129,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
       },
       onInvalidate: invalidateHere,
       onAnswer: requests.learn,
+      onChanged: (url) => requests.forget((cached) => cached === url),
     })
 
   const client: ConfigurableClient = {
