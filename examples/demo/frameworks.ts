@@ -41,6 +41,6 @@ async function bundle(name: string): Promise<string> {
       rollupOptions: { input: frameworks[name]!, external: ['/channels.js'] },
     },
   })
-  const [{ output }] = [built].flat() as [{ output: [{ code: string }] }]
+  const [{ output }] = [built].flat() as unknown as [{ output: [{ code: string }] }]
   return output[0].code
 }
