@@ -83,6 +83,8 @@ export interface ClientEvents {
   unsubscribe: SubscriberRecord
   event: { key: string; event: StreamEvent }
   switch: { enabled: boolean; reason?: string }
+  /** Somebody signed in or out, here or in another tab: what was shown of the one before is to be forgotten. */
+  identity: { identity: string | null | undefined }
   /** What `stats()` says, four times a second while somebody listens, and at the switch. */
   stats: Stats
 }
@@ -217,6 +219,8 @@ export interface Client {
   /** Brings all back, spread out over a second. */
   enable(): void
   readonly enabled: boolean
+  /** Who is signed in. `undefined`: it was left in another tab, and nobody has said since who it is now. */
+  readonly identity: string | null | undefined
   stats(): Stats
   health(): { status: 'healthy' | 'degraded' | 'unhealthy'; reasons: string[] }
   on<K extends keyof ClientEvents>(type: K, listener: (event: ClientEvents[K]) => void): () => void

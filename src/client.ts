@@ -77,6 +77,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     onRequest: (record) => emitter.emit('request', () => record),
     account,
     onKept: (answer) => control?.answered(answer),
+    onChanged: (url) => control?.changed(url),
   }
   const gate = createGate(network)
   const sender = createSender(gate, network)
@@ -124,9 +125,11 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
       onLeft() {
         conditions.identify(false)
         leaveIdentity()
+        tellIdentity()
       },
       onInvalidate: invalidateHere,
       onAnswer: requests.learn,
+      onChanged: (url) => requests.forget((cached) => cached === url),
     })
 
   const client: ConfigurableClient = {
@@ -152,6 +155,9 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     enable,
     get enabled() {
       return conditions.enabled
+    },
+    get identity() {
+      return conditions.isIdentified ? settings.identity : undefined
     },
     stats,
     health: () =>
@@ -264,10 +270,16 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     throwIfClosed()
     const before = settings.identity
     conditions.identify(true)
-    if (identity === before) return
-    if (before !== null) control?.left(before)
-    Object.assign(settings, { identity })
-    leaveIdentity()
+    if (identity !== before) {
+      if (before !== null) control?.left(before)
+      Object.assign(settings, { identity })
+      leaveIdentity()
+    }
+    tellIdentity()
+  }
+
+  function tellIdentity(): void {
+    emitter.emit('identity', () => ({ identity: client.identity }))
   }
 
   /** Closes and clears all that was the identity's. */

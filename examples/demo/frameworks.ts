@@ -41,7 +41,6 @@ async function bundle(name: string): Promise<string> {
       rollupOptions: { input: frameworks[name]!, external: ['/channels.js'] },
     },
   })
-  const [only] = [built].flat()
-  if (!only || !('output' in only)) throw new Error(`${name} was not built`)
-  return only.output[0].code
+  const [{ output }] = [built].flat() as unknown as [{ output: [{ code: string }] }]
+  return output[0].code
 }

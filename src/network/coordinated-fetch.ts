@@ -330,7 +330,10 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
       try {
         const response = await sender.send({ ...request, ...passage, ready, attempt })
         if (isLast || !isRetryableStatus(response.status)) {
-          if (response.ok && UNSAFE.test(method)) forget((cached) => cached === url)
+          if (response.ok && UNSAFE.test(method)) {
+            forget((cached) => cached === url)
+            context.onChanged(url)
+          }
           return response
         }
         discard(response)

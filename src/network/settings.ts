@@ -69,4 +69,6 @@ export interface NetworkContext {
   readonly account: (bytes: number) => void
   /** Tells of an answer that is cached and may be known to other tabs. */
   readonly onKept: (answer: KeptAnswer) => void
+  /** Tells of a URL that an unsafe method has changed. */
+  readonly onChanged: (url: string) => void
 }

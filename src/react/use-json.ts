@@ -1,6 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { type ChannelStatus, type CommonOptions, type Coordination, defineChannel, type MillraceError } from 'millrace'
-import { useCallback, useEffect, useRef, useState } from 'react'
+import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { useClient } from './provider'
 import { useChannel } from './use-channel'
 import { useLatest } from './use-latest'
@@ -20,7 +20,8 @@ export interface JsonResult<T> {
   readonly data: T | undefined
   /** The last one; gone after the next success. */
   readonly error: MillraceError | undefined
-  /** Asked once: `connecting`, then `complete` or `failed`; polled: the channel's. `idle` without a URL. */
+  /** Asked once: `connecting`, then `complete` or `failed`; polled: the channel's. `idle` without a URL;
+   * `paused` while it is not known who is signed in. */
   readonly status: ChannelStatus
   /** Asks again, past the cache. Resolves when the answer, or the error, is there. */
   readonly refresh: () => Promise<void>
@@ -60,12 +61,17 @@ export function useJson<T = unknown>(url: string | URL | null, options: UseJsonO
     { label: 'useJson', ...options },
   )
 
+  // What one was answered is not for the next to see.
+  const listen = useCallback((onChange: () => void) => client.on('identity', onChange), [client])
+  const who = () => client.identity
+  const identity = useSyncExternalStore(listen, who, who)
+
   const [answer, setAnswer] = useState<Answer<T>>({})
   const latest = useLatest(options)
   const turns = useRef(0)
   const ask = useCallback(
     async function ask(isFirst?: unknown) {
-      if (href === undefined) return
+      if (href === undefined || identity === undefined) return
       const turn = ++turns.current
       if (isFirst !== true) client.invalidate(href)
       const coordination = { label: 'useJson', ...latest.current } as Coordination
@@ -77,7 +83,7 @@ export function useJson<T = unknown>(url: string | URL | null, options: UseJsonO
       if (turn === turns.current)
         setAnswer((last) => ({ data: last.ask === ask ? last.data : undefined, ...next, ask }))
     },
-    [client, href, latest],
+    [client, href, identity, latest],
   )
   useEffect(() => {
     if (!polls) void ask(true)
@@ -86,7 +92,16 @@ export function useJson<T = unknown>(url: string | URL | null, options: UseJsonO
   if (polls) return polled as JsonResult<T>
   const isKnown = answer.ask === ask
   const { data, error } = isKnown ? answer : {}
-  const status = href === undefined ? 'idle' : error ? 'failed' : isKnown ? 'complete' : 'connecting'
+  const status =
+    href === undefined
+      ? 'idle'
+      : identity === undefined
+        ? 'paused'
+        : error
+          ? 'failed'
+          : isKnown
+            ? 'complete'
+            : 'connecting'
   return { data, error, status, refresh: ask }
 }
 

@@ -93,7 +93,7 @@ function fieldsOf<S, T>(
     data,
     status: !isWanted ? 'idle' : status === 'idle' ? 'connecting' : status,
     isLive: isWanted && status === 'live',
-    isStale: isWanted ? state.isStale : data !== undefined,
+    isStale: isWanted ? state.isStale : state.updatedAt !== undefined,
     refresh,
   }
 }

@@ -17,6 +17,7 @@ export interface Conditions {
   /** Whether it is known who is signed in; it is not once another tab has signed out. */
   identify(isKnown: boolean): void
   readonly enabled: boolean
+  readonly isIdentified: boolean
   /** Frozen, or in the back/forward cache: fetch callbacks do not run. */
   readonly isFrozen: boolean
   /** Page signals are listened to while somebody watches. */
@@ -64,6 +65,9 @@ export function createConditions(): Conditions {
     },
     get enabled() {
       return !disabled
+    },
+    get isIdentified() {
+      return isIdentified
     },
     get isFrozen() {
       return frozen

@@ -145,7 +145,9 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       return set({ name: 'idle', failures: tried, retryAt: undefined, error })
     }
     const now = clock.now()
-    const step = failures > 0 ? Math.max(every, Math.min(every * 2 ** Math.min(failures, 10), SLOWEST)) : every
+    // Who polls at no time still wants one answer.
+    const pace = failures > 0 && every === Infinity ? settings.shortestInterval : every
+    const step = failures > 0 ? Math.max(pace, Math.min(pace * 2 ** Math.min(failures, 10), SLOWEST)) : every
     let nominal = gridAt === undefined ? now : gridAt + step
     let due = nominal
     if (gridAt !== undefined && nominal < now) {

@@ -97,7 +97,7 @@ export function live<S, E, T = S>(
           { interval, label, enabled: isOpen, delivery: onEvent ? 'each' : 'frame' } as SubscribeOptions,
         )
         // Others may have it live; here nobody would say when it changes.
-        show(isOpen ? state : { ...state, status: 'idle' })
+        show(isOpen ? state : { ...state, status: 'idle', isStale: state.updatedAt !== undefined })
         return unsubscribe
       } catch (error) {
         show({ ...client.store(none).getServerSnapshot(), status: 'failed', error: error as MillraceError })

@@ -9,9 +9,10 @@ import {
   type Observer,
   type SubscribeOptions,
 } from 'millrace'
-import { type MaybeRefOrGetter, toValue } from 'vue'
+import { type MaybeRefOrGetter, shallowRef, toValue } from 'vue'
 import { useClient } from './client'
 import { live, type UseChannelReturn } from './live'
+import { whileActive } from './while-active'
 
 /** How {@link useJson} asks. */
 export interface UseJsonOptions<T> extends Coordination {
@@ -26,7 +27,7 @@ export interface UseJsonOptions<T> extends Coordination {
 
 /**
  * What {@link useJson} shows. `status` is 'idle' without a URL; for one request 'connecting', then 'complete' or
- * 'failed'; for polls that of a channel. `refresh` asks now, past what is cached.
+ * 'failed' ('paused' while it is not known who is signed in); for polls that of a channel. `refresh` asks now, past what is cached.
  */
 export type UseJsonReturn<T> = Pick<UseChannelReturn<T>, 'data' | 'error' | 'status' | 'refresh'>
 
@@ -55,13 +56,32 @@ export function useJson<T>(
   let last: { key: string; state: ChannelState<T> } | undefined
   let ask: ((more: Coordination) => Promise<void>) | undefined
 
+  // What one was answered is not for the next to see.
+  const identity = shallowRef(client.identity)
+  const meet = () => {
+    identity.value = client.identity
+  }
+  whileActive(
+    () => '',
+    () => {
+      meet()
+      return client.on('identity', meet)
+    },
+  )
+
   const channel = () => {
-    const { schema } = toValue(options) ?? {}
+    const { schema, interval: polled } = toValue(options) ?? {}
     const snapshot = toValue(url)?.toString()
     // The pace is that of its subscribers alone.
     const interval = Infinity
     return (
-      snapshot && defineChannel<T>({ key: ['millrace.json', snapshot], snapshot, interval, ...(schema && { schema }) })
+      snapshot &&
+      defineChannel<T>({
+        key: ['millrace.json', snapshot, !polled && identity.value],
+        snapshot,
+        interval,
+        ...(schema && { schema }),
+      })
     )
   }
   return live<T, never>(channel, options, {
@@ -86,6 +106,7 @@ export function useJson<T>(
     }
     // A ttl of 1 ms: nothing cached is new enough for it, but its answer is cached.
     ask = async (more) => {
+      if (identity.value === undefined) return
       try {
         show({ data: await client.json<T>(asked, { signal }, { ...toValue(options), ...more }), status: 'complete' })
       } catch (error) {
@@ -93,6 +114,9 @@ export function useJson<T>(
       }
     }
     void ask(how)
-    return { state: { ...mine.state, status: 'connecting' }, unsubscribe: () => leaving.abort() }
+    return {
+      state: { ...mine.state, status: identity.value === undefined ? 'paused' : 'connecting' },
+      unsubscribe: () => leaving.abort(),
+    }
   }
 }

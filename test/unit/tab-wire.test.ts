@@ -206,6 +206,7 @@ describe('tabs that hear what no tab of ours says', () => {
       'left',
       'has-left',
       'invalidate',
+      'changed',
       'leader',
     ]
     const message = fc.record(

@@ -10,6 +10,8 @@ export interface TabControlHooks {
   onLeft(): void
   onInvalidate(match: string | readonly unknown[]): void
   onAnswer(answer: KeptAnswer): void
+  /** What is cached for a URL is out of date; what is shown of it may stay. */
+  onChanged(url: string): void
 }
 
 export interface TabControl {
@@ -19,6 +21,8 @@ export interface TabControl {
   invalidate(match: string | readonly unknown[]): void
   /** What this tab was answered, and has cached. */
   answered(answer: KeptAnswer): void
+  /** This tab has changed what is at that URL. */
+  changed(url: string): void
   close(): void
 }
 
@@ -42,6 +46,7 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
       post({ type: 'left', name })
     },
     invalidate: (match) => post({ type: 'invalidate', match }),
+    changed: (url) => post({ type: 'changed', url }),
     answered: (answer) => post({ type: 'answer', answer }),
     close() {
       stopPage?.()
@@ -85,11 +90,12 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
   }
 
   function receive(data: unknown): void {
-    const { type, name, match, answer } = (data ?? {}) as Record<string, unknown>
+    const { type, name, match, answer, url } = (data ?? {}) as Record<string, unknown>
     const identity = hooks.identity()
     if (type === 'left' && identity !== null && name === nameOf(identity)) hooks.onLeft()
     else if (type === 'has-left' && left.has(name as string)) post({ type: 'left', name })
     else if (type === 'invalidate' && (typeof match === 'string' || Array.isArray(match))) hooks.onInvalidate(match)
+    else if (type === 'changed' && typeof url === 'string') hooks.onChanged(url)
     else if (type === 'answer' && isAnswer(answer)) hooks.onAnswer(answer)
   }
 }

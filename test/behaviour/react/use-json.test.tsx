@@ -105,6 +105,40 @@ describe('asked once', () => {
   })
 })
 
+describe('who is signed in', () => {
+  test.each([undefined, 60_000])(
+    'decides what is shown: nothing is left of the one before (interval %s)',
+    async (interval) => {
+      const feed = await startFeed(json({ n: 1 }))
+      const { client } = startClient({ identity: 'ada' })
+      const page = render(<Show url={feed.snapshotUrl} options={interval ? { interval } : {}} />, client)
+      await until(() => page.text.endsWith(' 1 -;'))
+      const slow = held(json({ n: 2 }))
+      feed.snapshot(slow.handler)
+      client.setIdentity('bob')
+      await until(() => page.text === 'connecting - -;')
+      await until(() => slow.waiting === 1)
+      slow.release()
+      await until(() => page.text.endsWith(' 2 -;'))
+      expect(feed.snapshotRequests).toHaveLength(2)
+    },
+  )
+
+  test('decides it for what was asked before, too: that is dropped', async () => {
+    const slow = held(json({ n: 1 }))
+    const feed = await startFeed(slow.handler)
+    const { client } = startClient({ identity: 'ada' })
+    const page = render(<Show url={feed.snapshotUrl} />, client)
+    await until(() => slow.waiting === 1)
+    feed.snapshot(json({ n: 2 }))
+    client.setIdentity(null)
+    await until(() => page.text === 'complete 2 -;')
+    slow.release()
+    await until(() => client.stats().endpoints.every(({ inFlight }) => inFlight === 0))
+    expect(page.text).toBe('complete 2 -;')
+  })
+})
+
 describe('with an interval', () => {
   test('is one poll for all components, whoever asks more often, and renders nothing for equal answers', async () => {
     const feed = await startFeed(json({ n: 1 }))

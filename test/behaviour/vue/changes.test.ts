@@ -126,7 +126,7 @@ describe('options that change', () => {
     await until(() => shown.text.startsWith('live hello'))
     enabled.value = false
     await until(() => feed.open === 0)
-    expect(shown.text).toMatch(/^idle hello/)
+    expect(shown.text).toBe('idle hello true')
   })
 
   test('`enabled` off and on again within the grace reconnects nothing', async () => {

@@ -1,12 +1,12 @@
 import './app'
 import { useJson } from 'millrace/vue'
 import { afterEach, describe, expect, test } from 'vitest'
-import { defineComponent, h, nextTick, ref } from 'vue'
+import { defineComponent, h, KeepAlive, nextTick, ref } from 'vue'
 import { z } from 'zod'
 import type { Handler } from '../../support/http-server'
 import { closeServers, startServer } from '../../support/http-server'
 import { until } from '../../support/until'
-import { status as answer, closeClients, json, startClient, startStill } from '../channels/watch'
+import { status as answer, closeClients, held, json, startClient, startStill } from '../channels/watch'
 import { mount, unmountAll } from './app'
 
 afterEach(unmountAll)
@@ -132,6 +132,58 @@ describe('a URL that is asked for once', () => {
     })
     const shown = mount(Root, client)
     await until(() => shown.text === 'undefined invalid-body')
+  })
+})
+
+describe('who is signed in', () => {
+  test.each([undefined, 60_000])(
+    'decides what is shown: nothing is left of the one before (interval %s)',
+    async (interval) => {
+      const server = await startServer((...args) => answering(...args))
+      let answering = json('for Ada')
+      const { client } = startClient({ identity: 'ada' })
+      const Root = defineComponent(() => {
+        const { data, status } = useJson<string>(server.url('/x'), interval ? { interval } : {})
+        return () => h('p', `${status.value} ${data.value}`)
+      })
+      const shown = mount(Root, client)
+      await until(() => shown.text.endsWith(' for Ada'))
+      const slow = held(json('for Bob'))
+      answering = slow.handler
+      client.setIdentity('bob')
+      await nextTick()
+      expect(shown.text).toBe('connecting undefined')
+      await until(() => slow.waiting === 1)
+      slow.release()
+      await until(() => shown.text.endsWith(' for Bob'))
+      expect(server.requests).toHaveLength(2)
+      expect(shown.errors).toEqual([])
+    },
+  )
+
+  test('may change while a component is kept back: it shows nothing of the one before when it is back', async () => {
+    const server = await startServer(json('for Ada'))
+    const { client } = startClient({ identity: 'ada' })
+    const seen: string[] = []
+    const One = defineComponent(() => {
+      const { data, status } = useJson<string>(server.url('/x'))
+      return () => {
+        seen.push(`${status.value} ${data.value}`)
+        return h('p', seen.at(-1))
+      }
+    })
+    const isThere = ref(true)
+    const shown = mount(
+      defineComponent(() => () => h(KeepAlive, () => (isThere.value ? h(One) : h('i')))),
+      client,
+    )
+    await until(() => shown.text === 'complete for Ada')
+    isThere.value = false
+    await nextTick()
+    client.setIdentity('bob')
+    isThere.value = true
+    await nextTick()
+    expect(shown.text).toBe('connecting undefined')
   })
 })
 

@@ -1,0 +1,82 @@
+import { type Client, defineChannel } from 'millrace'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { composeClient } from '../../src/client'
+import { createModelledJournal, type ModelledJournal } from '../support/modelled-journal'
+import { createWorld, type ModelledTab, type World } from '../support/modelled-tabs'
+
+const URL = 'https://example.com/things'
+const channel = defineChannel({ key: 'stream', stream: 'https://example.com/stream' })
+
+let world: World
+let journal: ModelledJournal
+
+beforeEach(() => {
+  vi.spyOn(console, 'warn').mockImplementation(() => {})
+  world = createWorld(1)
+  journal = createModelledJournal(world, { ids: true, extra: 0 })
+})
+afterEach(() => {
+  world.close()
+  vi.restoreAllMocks()
+})
+
+/** A tab whose client listens to the others, since somebody subscribes in it. */
+async function open(identity: string | null = null): Promise<{ tab: ModelledTab; client: Client }> {
+  const tab = world.open()
+  const fetch = journal.fetchOf(tab)
+  const client = await tab.act(() =>
+    composeClient({ environment: 'test', clock: tab.clock, fetch, identity }, tab.platform),
+  )
+  await tab.act(() => client.subscribe(channel, {}))
+  await world.clock.advance(100)
+  return { tab, client }
+}
+
+const asked = () => journal.requests.filter(({ path }) => path === '/things').length
+
+async function read({ tab, client }: { tab: ModelledTab; client: Client }): Promise<unknown> {
+  const answer = await tab.act(() => ({ body: client.json(URL, undefined, { ttl: 60_000 }) }))
+  await world.clock.advance(100)
+  return answer.body
+}
+
+describe('what is cached', () => {
+  test('is forgotten in all tabs when one of them changes it', async () => {
+    const [one, other] = [await open(), await open()]
+    await read(one)
+    await read(other)
+    expect(asked()).toBe(1)
+
+    await other.tab.act(() => void other.client.fetch(URL, { method: 'POST' }))
+    await world.clock.advance(100)
+    expect(asked()).toBe(2)
+    await read(one)
+    expect(asked()).toBe(3)
+    await read(other)
+    expect(asked()).toBe(3)
+  })
+
+  test('stays where a change has failed', async () => {
+    const [one, other] = [await open(), await open()]
+    await read(one)
+    journal.isDown = true
+    await other.tab.act(() => void other.client.fetch(URL, { method: 'POST' }).catch(() => {}))
+    await world.clock.advance(100)
+    journal.isDown = false
+    await read(one)
+    expect(asked()).toBe(2)
+  })
+})
+
+test('who is signed in is unknown once another tab has left it, until it is said', async () => {
+  const [one, other] = [await open('ada'), await open('ada')]
+  const told: unknown[] = []
+  other.client.on('identity', ({ identity }) => told.push(identity))
+  await one.tab.act(() => one.client.setIdentity('bob'))
+  await world.clock.advance(100)
+  expect(one.client.identity).toBe('bob')
+  expect(other.client.identity).toBeUndefined()
+  await other.tab.act(() => other.client.setIdentity('ada'))
+  expect(other.client.identity).toBe('ada')
+  expect(told).toEqual([undefined, 'ada'])
+})
