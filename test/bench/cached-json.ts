@@ -1,8 +1,8 @@
 import { unlimitedClient } from './clients'
-import { type Comparison, compare } from './compare'
+import { compare } from './compare'
 import type { Contender, Contenders } from './contender'
 import { startCpuTime } from './cpu-time'
-import { nanoseconds, type Row } from './table'
+import { nanoseconds, type Row, rowOf } from './table'
 
 const CALLS = 100_000
 const HOUR = 3_600_000
@@ -21,6 +21,14 @@ export const contenders: Contenders = {
     return timed((url) => client.json(url))
   },
 
+  /** SWR answers from its cache in hooks only: this is the part of one that looks the key up, in an async function. */
+  async 'SWR, its cache alone'() {
+    const { mutate, SWRConfig, unstable_serialize: serialize } = await import('swr')
+    const { cache } = SWRConfig.defaultValue
+    for (const url of urls) await mutate(url, answerOf(url), false)
+    return timed(async (url) => cache.get(serialize(url))?.data)
+  },
+
   async 'TanStack fetchQuery'() {
     const { QueryClient } = await import('@tanstack/query-core')
     const client = new QueryClient()
@@ -32,25 +40,14 @@ export const contenders: Contenders = {
 
 export async function cachedJson(): Promise<Row[]> {
   const all = await compare(import.meta.url, Object.keys(contenders), { rounds: 15, warmUps: 2, seconds: 20 })
+  const row = (against: string, limit?: Row['limit']) =>
+    rowOf(all, 'perCall', { what: 'cached JSON, a call', ours: 'millrace json', against, show: nanoseconds, limit })
   return [
-    row(all, 'async Map.get', ['≤', 4]),
+    row('async Map.get', ['≤', 4]),
     // At least four times as fast.
-    row(all, 'TanStack fetchQuery', ['≤', 0.25]),
+    row('TanStack fetchQuery', ['≤', 0.25]),
+    row('SWR, its cache alone'),
   ]
-}
-
-function row(all: Comparison, against: string, limit: Row['limit']): Row {
-  const ours = 'millrace json'
-  const figure = 'perCall'
-  return {
-    what: 'cached JSON, a call',
-    ours: nanoseconds(all.spread(ours, figure)),
-    against,
-    theirs: nanoseconds(all.spread(against, figure)),
-    value: all.ratio(ours, against, figure),
-    limit,
-    failure: all.failure(ours) ?? all.failure(against),
-  }
 }
 
 async function timed(ask: (url: string) => Promise<unknown>): Promise<Contender> {

@@ -28,7 +28,7 @@ export interface CompareOptions {
   readonly rounds: number
   /** Rounds that are not counted. Default 1. */
   readonly warmUps?: number
-  /** Begins no further round after so many seconds, once there is one. */
+  /** Begins no further round after so many seconds, once there are enough for a median. */
   readonly seconds: number
   /** A new process for each round, where a heap must not hold what the round before left. */
   readonly fresh?: boolean
@@ -36,6 +36,8 @@ export interface CompareOptions {
   /** Node's own, for one contender. */
   readonly flags?: Readonly<Record<string, readonly string[]>>
 }
+
+const ENOUGH = 5
 
 /** Measures the contenders that `module` (a file's URL) exports, one at a time, in a new order each round. */
 export async function compare(
@@ -49,7 +51,7 @@ export async function compare(
   const end = performance.now() + seconds * 1_000
 
   try {
-    for (let round = fresh ? 0 : -warmUps; round < rounds && (round < 1 || performance.now() < end); round += 1)
+    for (let round = fresh ? 0 : -warmUps; round < rounds && (round < ENOUGH || performance.now() < end); round += 1)
       for (const name of shuffled(names.filter((name) => !failures.has(name)))) {
         const figures = await measure(name)
         if (figures && round >= 0) measured.get(name)?.push(figures)

@@ -1,8 +1,8 @@
 import { memoryFetch, unlimitedClient } from './clients'
-import { type Comparison, compare } from './compare'
+import { compare } from './compare'
 import type { Contender, Contenders } from './contender'
 import { startCpuTime } from './cpu-time'
-import { nanoseconds, type Row } from './table'
+import { nanoseconds, type Row, rowOf } from './table'
 
 const SUBSCRIBERS = 1_000
 const EVENTS = 10_000
@@ -30,6 +30,24 @@ export const contenders: Contenders = {
     return timed(told, (events) => {
       for (const event of events) emitter.emit('quote', event)
     })
+  },
+
+  /** As a stream feeds a query: each event becomes its data. */
+  async 'TanStack observers'() {
+    const { QueryClient, QueryObserver, notifyManager } = await import('@tanstack/query-core')
+    // At once, not with the next timer: the waiting is not what is measured.
+    notifyManager.setScheduler((run) => run())
+    const client = new QueryClient()
+    const { listeners, told } = audience()
+    for (const listener of listeners)
+      new QueryObserver(client, { queryKey: ['quotes'], enabled: false }).subscribe((result) => listener(result))
+    return timed(
+      told,
+      (events) => {
+        for (const { data } of events) client.setQueryData(['quotes'], data)
+      },
+      EVENTS / 50,
+    )
   },
 
   /** The whole way: bytes of a stream, parsed, decoded, folded into the state and told to each. */
@@ -62,21 +80,10 @@ export const contenders: Contenders = {
 
 export async function fanOut(): Promise<Row[]> {
   const all = await compare(import.meta.url, Object.keys(contenders), { rounds: 15, warmUps: 3, seconds: 15 })
-  return [row(all, 'plain loop', ['≤', 3]), row(all, 'nanoevents')]
-}
-
-function row(all: Comparison, against: string, limit?: Row['limit']): Row {
-  const ours = 'millrace client'
-  const figure = 'perSubscriber'
-  return {
-    what: `an event to ${SUBSCRIBERS.toLocaleString('en')} subscribers, each`,
-    ours: nanoseconds(all.spread(ours, figure)),
-    against,
-    theirs: nanoseconds(all.spread(against, figure)),
-    value: all.ratio(ours, against, figure),
-    limit,
-    failure: all.failure(ours) ?? all.failure(against),
-  }
+  const what = `an event to ${SUBSCRIBERS.toLocaleString('en')} subscribers, each`
+  const row = (against: string, limit?: Row['limit']) =>
+    rowOf(all, 'perSubscriber', { what, ours: 'millrace client', against, show: nanoseconds, limit })
+  return [row('plain loop', ['≤', 3]), row('nanoevents'), row('TanStack observers')]
 }
 
 /** Listeners, and how to wait until the last of them was told so many events. */
@@ -115,15 +122,19 @@ function audience(): { listeners: Listener[]; told: (count: number) => Promise<v
   return { listeners, told }
 }
 
-function timed(told: (count: number) => Promise<void>, tell: (events: readonly Told[]) => void): Contender {
-  const events = Array.from({ length: EVENTS }, (_, n) => ({ data: { symbol: `XETR:${n % 500}`, last: 100 + n / 7 } }))
+function timed(
+  told: (count: number) => Promise<void>,
+  tell: (events: readonly Told[]) => void,
+  count = EVENTS,
+): Contender {
+  const events = Array.from({ length: count }, (_, n) => ({ data: { symbol: `XETR:${n % 500}`, last: 100 + n / 7 } }))
   return {
     async round() {
-      const all = told(EVENTS)
+      const all = told(count)
       const cpuTime = startCpuTime()
       tell(events)
       await all
-      return { perSubscriber: (cpuTime() * 1e6) / (EVENTS * SUBSCRIBERS) }
+      return { perSubscriber: (cpuTime() * 1e6) / (count * SUBSCRIBERS) }
     },
   }
 }

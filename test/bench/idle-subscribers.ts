@@ -2,7 +2,7 @@ import { settledHeap } from '../support/heap'
 import { memoryFetch, unlimitedClient } from './clients'
 import { compare } from './compare'
 import type { Contender, Contenders } from './contender'
-import { bytes, type Row } from './table'
+import { bytes, type Row, rowOf } from './table'
 
 const SUBSCRIBERS = 10_000
 const CHANNELS = 1_000
@@ -33,20 +33,9 @@ export const contenders: Contenders = {
 
 export async function idleSubscribers(): Promise<Row[]> {
   const all = await compare(import.meta.url, Object.keys(contenders), { rounds: 3, fresh: true, seconds: 15 })
-  const ours = 'millrace client'
-  const against = 'TanStack QueryObserver'
-  const figure = 'bytes'
-  return [
-    {
-      what: `heap of an idle subscriber, ${CHANNELS.toLocaleString('en')} channels`,
-      ours: bytes(all.spread(ours, figure)),
-      against,
-      theirs: bytes(all.spread(against, figure)),
-      value: all.ratio(ours, against, figure),
-      limit: ['≤', 0.5],
-      failure: all.failure(ours) ?? all.failure(against),
-    },
-  ]
+  const what = `heap of an idle subscriber, ${CHANNELS.toLocaleString('en')} channels`
+  const [ours, against] = ['millrace client', 'TanStack QueryObserver']
+  return [rowOf(all, 'bytes', { what, ours, against, show: bytes, limit: ['≤', 0.5] })]
 }
 
 function measured(subscribe: (n: number) => unknown): Contender {

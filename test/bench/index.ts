@@ -1,27 +1,34 @@
 import { cachedJson } from './cached-json'
 import { fanOut } from './fan-out'
+import { guardedFetch } from './guarded-fetch'
+import { idleComponents } from './idle-components'
 import { idleSubscribers } from './idle-subscribers'
 import { manyStreams } from './many-streams'
 import { mountCycles } from './mount-cycles'
 import { relay } from './relay'
+import { writeReadme } from './readme'
 import { startServer } from './server'
 import { isOver, printTable, type Row } from './table'
 import { throughput } from './throughput'
 
-// What it costs, side by side with others (`npm run bench`). Ratios of one run are what counts: absolute figures are
-// those of this machine, now.
+// What it costs, side by side with others (`npm run bench`, or with names, some of it). Ratios of one run are what counts:
+// absolute figures are those of this machine, now. `--write` puts all of it into the README.
 const benchmarks: Record<string, (origin: string) => Promise<Row[]>> = {
   throughput,
   'fan-out': fanOut,
   'cached-json': cachedJson,
+  'guarded-fetch': guardedFetch,
   'idle-subscribers': idleSubscribers,
+  'idle-components': idleComponents,
   'many-streams': manyStreams,
   'mount-cycles': mountCycles,
   relay,
 }
 
 const begin = performance.now()
-const wanted = process.argv.slice(2)
+const write = process.argv.includes('--write')
+const wanted = process.argv.slice(2).filter((argument) => argument !== '--write')
+if (write && wanted.length > 0) throw new Error('The README shows all of it or nothing: --write takes no names.')
 const rows: Row[] = []
 const server = await startServer()
 try {
@@ -36,6 +43,7 @@ try {
 }
 
 printTable(rows)
+if (write) writeReadme(rows)
 const over = rows.filter(isOver).length
 const seconds = Math.round((performance.now() - begin) / 1_000)
 console.log(

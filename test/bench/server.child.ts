@@ -6,6 +6,7 @@ import { BURST, monotonic, type Quote } from './server'
 
 /**
  * - `/burst`: BURST events as fast as they are read
+ * - `/answer`: a small JSON
  * - `/quiet`: a stream that says nothing until
  * - `/pulse?events=n&perSecond=m`: that many quiet streams, the longest quiet first, get an event each; ends when all have
  */
@@ -17,6 +18,10 @@ const server = createServer(async (request, response) => {
   if (pathname === '/pulse') {
     await pulse(Number(searchParams.get('events')), Number(searchParams.get('perSecond')))
     response.end()
+    return
+  }
+  if (pathname === '/answer') {
+    response.writeHead(200, { 'content-type': 'application/json' }).end('{"name":"Ada","roles":["admin","editor"]}')
     return
   }
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })

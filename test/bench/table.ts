@@ -1,4 +1,4 @@
-import type { Ratio, Spread } from './compare'
+import type { Comparison, Ratio, Spread } from './compare'
 
 /** One comparison. What is missing did not run. */
 export interface Row {
@@ -13,6 +13,30 @@ export interface Row {
   /** Without one the row is for information. */
   readonly limit?: readonly [is: '≥' | '>' | '≤' | '<', number] | undefined
   readonly failure?: string | undefined
+}
+
+/** One figure of ours against the same of another. */
+export function rowOf(
+  all: Comparison,
+  figure: string,
+  {
+    show,
+    ours,
+    against,
+    ...rest
+  }: Pick<Row, 'what' | 'against' | 'limit'> & {
+    readonly ours: string
+    readonly show: (spread: Spread | undefined) => string
+  },
+): Row {
+  return {
+    ...rest,
+    ours: show(all.spread(ours, figure)),
+    against,
+    theirs: show(all.spread(against, figure)),
+    value: all.ratio(ours, against, figure),
+    failure: all.failure(ours) ?? all.failure(against),
+  }
 }
 
 const HEAD = ['', 'millrace', 'against', '', 'ratio', 'middle half', 'best', 'limit', '']
@@ -62,19 +86,37 @@ function verdict(row: Row): string {
 }
 
 function cellsOf(row: Row): string[] {
-  const { what, ours, against, theirs, value, unit = '×', limit } = row
-  const show = (number: number) => `${significant(number)}${unit === '×' ? '' : ' '}${unit}`
+  const [what = '', ours = '', against = '', theirs = '', median = '', limit = '', outcome = ''] = shortCells(row)
+  const { value } = row
   return [
     what,
     ours,
     against,
     theirs,
-    value ? show(value.median) : '-',
+    median,
     value && value.low < value.high ? `${significant(value.low)} – ${significant(value.high)}` : '',
-    value && 'best' in value ? show(value.best) : '',
-    limit ? `${limit[0]} ${limit[1]}${unit === '×' ? '' : ' '}${unit}` : '',
+    value && 'best' in value ? measure(value.best, row) : '',
+    limit,
+    outcome,
+  ]
+}
+
+/** What a reader looks for first: without how far the rounds lie apart. */
+export function shortCells(row: Row): string[] {
+  const { what, ours, against, theirs, value, limit } = row
+  return [
+    what,
+    ours,
+    against,
+    theirs,
+    value ? measure(value.median, row) : '-',
+    limit ? `${limit[0]} ${measure(limit[1], row)}` : '',
     verdict(row),
   ]
+}
+
+function measure(number: number, { unit }: Row): string {
+  return `${significant(number)}${unit ? ` ${unit}` : '×'}`
 }
 
 export function perSecond(spread: Spread | undefined): string {

@@ -1,10 +1,10 @@
 import type { StreamEvent } from 'millrace'
 import { unlimitedClient } from './clients'
-import { type Comparison, compare } from './compare'
+import { compare } from './compare'
 import type { Contender, Contenders } from './contender'
 import { startCpuTime } from './cpu-time'
 import { BURST, type Quote } from './server'
-import { perSecond, type Row } from './table'
+import { perSecond, type Row, rowOf } from './table'
 
 /** Begins to read a stream, hands on the parsed data of each event, and answers how to stop. */
 type Read = (url: string, take: (quote: Quote) => void) => () => void
@@ -97,27 +97,16 @@ export async function throughput(origin: string): Promise<Row[]> {
   const ours = 'millrace client'
   const source = 'ReconnectingEventSource'
   const sources = ['eventsource', "Node's EventSource"]
+  const row = (what: string, ours: string, against: string, limit?: Row['limit']) =>
+    rowOf(all, 'perSecond', { what, ours, against, show: perSecond, limit })
   return [
-    row(all, 'stream to one subscriber', ours, 'bare fetch', ['≥', 0.9]),
+    row('stream to one subscriber', ours, 'bare fetch', ['≥', 0.9]),
     ...[...sources, 'eventsource-client', 'fetch-event-source'].map((peer) =>
-      row(all, 'stream to one subscriber', ours, peer, ['>', 1]),
+      row('stream to one subscriber', ours, peer, ['>', 1]),
     ),
-    row(all, source, source, 'bare fetch'),
-    ...sources.map((peer) => row(all, source, source, peer, ['>', 1])),
+    row(source, source, 'bare fetch'),
+    ...sources.map((peer) => row(source, source, peer, ['>', 1])),
   ]
-}
-
-function row(all: Comparison, what: string, ours: string, theirs: string, limit?: Row['limit']): Row {
-  const figure = 'perSecond'
-  return {
-    what,
-    ours: perSecond(all.spread(ours, figure)),
-    against: theirs,
-    theirs: perSecond(all.spread(theirs, figure)),
-    value: all.ratio(ours, theirs, figure),
-    limit,
-    failure: all.failure(ours) ?? all.failure(theirs),
-  }
 }
 
 /** What it costs from the request to the last event of a burst. */
