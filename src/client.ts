@@ -127,6 +127,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
       },
       onInvalidate: invalidateHere,
       onAnswer: requests.learn,
+      alert,
     })
 
   const client: ConfigurableClient = {
