@@ -130,6 +130,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
       onInvalidate: invalidateHere,
       onAnswer: requests.learn,
       onChanged: (url) => requests.forget((cached) => cached === url),
+      alert,
     })
 
   const client: ConfigurableClient = {

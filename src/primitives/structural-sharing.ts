@@ -5,17 +5,25 @@ import { isPlain } from './plain'
  * keeps its reference and what renders by reference does not render. Takes JSON: anything else counts as one value.
  */
 export function shareStructure<T>(previous: unknown, next: T): T {
-  return share(previous, next, 0) as T
+  return share(previous, next, 0, new Map()) as T
 }
 
 /** Deeper than this the new value is taken as it came: a hostile body must not overflow the stack. */
 const DEEPEST = 500
 
-function share(previous: unknown, next: unknown, depth: number): unknown {
+/**
+ * `seen`: what a part was compared with, and what came of it. JSON is a tree, but a body from another tab may contain
+ * itself, or one part at every turn: to go all ways through it would never end.
+ */
+function share(previous: unknown, next: unknown, depth: number, seen: Map<unknown, [unknown, unknown]>): unknown {
   if (Object.is(previous, next)) return previous
   if (depth > DEEPEST || !isObject(previous) || !isObject(next)) return next
   const list = Array.isArray(next)
   if (list !== Array.isArray(previous)) return next
+  const before = seen.get(next)
+  if (before) return before[0] === previous ? before[1] : next
+  const outcome: [unknown, unknown] = [previous, next]
+  seen.set(next, outcome)
   const keys = Object.keys(next)
   let equal = Object.keys(previous).length === keys.length
   const copy: Record<string, unknown> = list ? ([] as never) : {}
@@ -23,11 +31,12 @@ function share(previous: unknown, next: unknown, depth: number): unknown {
     // A body may name `__proto__`: an assignment would set a prototype.
     if (key === '__proto__') return next
     const known = Object.hasOwn(previous, key)
-    const value = known ? share(previous[key], next[key], depth + 1) : next[key]
+    const value = known ? share(previous[key], next[key], depth + 1, seen) : next[key]
     if (!known || !Object.is(value, previous[key])) equal = false
     copy[key] = value
   }
-  return equal ? previous : copy
+  outcome[1] = equal ? previous : copy
+  return outcome[1]
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

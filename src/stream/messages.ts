@@ -1,5 +1,6 @@
 import { createParser } from 'eventsource-parser'
 import { networkError } from '../primitives/http'
+import { LONGEST_ID } from './stream-http'
 
 /** One dispatched block of an event stream. */
 export interface Message {
@@ -21,9 +22,6 @@ export interface StreamMemory {
   /** Whether a comment has come: the server sends heartbeats. */
   commented: boolean
 }
-
-/** A longer id would not fit into the header that sends it back, so it is not kept. */
-const LONGEST_ID = 4_096
 
 /**
  * Bytes to messages (WHATWG HTML 9.2.6), for one connection: the function takes its chunks one by one, and hands on the

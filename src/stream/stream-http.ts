@@ -4,15 +4,18 @@ import { printable } from '../primitives/printable'
 
 const STREAM = 'text/event-stream'
 
+/** A longer id would not fit into the header that sends it back, so it is neither kept nor sent. */
+export const LONGEST_ID = 4_096
+
 /**
  * The caller's headers and the stream's own. An id goes as its UTF-8 bytes, one character each, since `fetch` takes no
- * others (WHATWG HTML 9.2.4), and not at all if it has control characters, which no header can carry.
+ * others (WHATWG HTML 9.2.4), and not at all if it is too long or has control characters, which no header can carry.
  */
 export function streamHeaders(given: HeadersInit | undefined, lastEventId: string): Headers {
   const headers = new Headers(given)
   headers.set('accept', STREAM)
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  if (!/^$|[\x00-\x08\x0a-\x1f\x7f]/.test(lastEventId))
+  if (lastEventId.length <= LONGEST_ID && !/^$|[\x00-\x08\x0a-\x1f\x7f]/.test(lastEventId))
     headers.set('last-event-id', String.fromCharCode(...new TextEncoder().encode(lastEventId)))
   return headers
 }

@@ -50,7 +50,8 @@ export function openGate({ limits, flags, ...options }: Options = {}) {
     alert: (alert) => alerts.push(alert),
     onRequest: (record) => records.push(record),
     account: () => {},
-    onKept: () => {},
+    onKept() {},
+    onChanged() {},
   })
   /** Sends, and tells of the outcome: the status, or the reason. */
   const send = (passage: Partial<Passage> = {}, init: RequestInit = {}) => {

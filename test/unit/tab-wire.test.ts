@@ -4,6 +4,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { composeClient } from '../../src/client'
 import { MillraceError } from '../../src/primitives/errors'
 import { pack, packError, unpack, unpackError, unpackMessages } from '../../src/sources/tabs/wire'
+import { streamHeaders } from '../../src/stream/stream-http'
+import { settledHeap } from '../support/heap'
 import { createModelledJournal } from '../support/modelled-journal'
 import { createWorld } from '../support/modelled-tabs'
 
@@ -44,6 +46,13 @@ describe('a state that was told', () => {
     { name: 'waiting', error: 'none' },
     { name: 'failed', error: null },
     { name: { toString: () => 'open' } },
+    { name: 'failed', error: { code: 'http' } },
+    { name: 'failed', error: { code: {}, message: 'no' } },
+    { name: 'waiting', failures: 1, error: { code: 'http', message: 'no' } },
+    { name: 'connecting', failures: 'many', since: 1 },
+    { name: 'open', failures: 0, since: {} },
+    { name: 'held-back', by: {} },
+    { name: 'held-back' },
   ])('is none if it is %j', (value) => {
     expect(unpack(value)).toBeUndefined()
   })
@@ -84,10 +93,35 @@ describe('messages that were told', () => {
   })
 })
 
+test('a message whose id is no text is none', () => {
+  const message = { event: '', data: '1', lastEventId: 'e1' }
+  expect(unpackMessages([{ ...message, id: undefined }, { ...message, id: 'e1' }, message])).toHaveLength(3)
+  expect(unpackMessages([{ ...message, id: { toString: 1 } }])).toBeUndefined()
+})
+
+test('an error that another tab tells of in anything but words is none', () => {
+  // A clone may have a `toString` that is no function: to make a text of it would throw.
+  for (const message of [{ toString: 1, valueOf: 1 }, ['x'], 7, null, undefined])
+    expect(unpackError({ code: 'http', message })).toBeUndefined()
+  const details = { status: {}, retryAfter: 'soon', retryable: 'yes', endpoint: 7 }
+  expect(unpackError({ code: 'http', message: 'no', ...details })).toMatchObject({
+    status: undefined,
+    retryAfter: undefined,
+    retryable: false,
+    endpoint: undefined,
+  })
+})
+
+test('a cursor that no header can carry is not sent', () => {
+  for (const id of ['x'.repeat(4_097), 'x'.repeat(2 ** 20), 'a\nb'])
+    expect(streamHeaders(undefined, id).has('last-event-id')).toBe(false)
+  expect(streamHeaders(undefined, '€'.repeat(1_000)).get('last-event-id')).toHaveLength(3_000)
+})
+
 test('an error from another tab is one of ours, whatever it says of itself', () => {
-  const error = unpackError({ ...hostileKeys, code: 'http', message: 7, status: 500 })
+  const error = unpackError({ ...hostileKeys, code: 'http', message: 'no', status: 500 })
   expect(error).toBeInstanceOf(MillraceError)
-  expect(error).toMatchObject({ code: 'http', message: '7', status: 500 })
+  expect(error).toMatchObject({ code: 'http', message: 'no', status: 500 })
   for (const none of [undefined, null, 'http']) expect(unpackError(none)).toBeUndefined()
   const whole = new MillraceError('http', 'no', { retryable: true, status: 503, endpoint: 'GET /a', retryAfter: 5 })
   expect({ ...unpackError(structuredClone(packError(whole))) }).toEqual({ ...whole })
@@ -296,6 +330,54 @@ describe('tabs that hear what no tab of ours says', () => {
     const streams = scene.journal.requests.filter(({ path }) => path === '/stream')
     expect(streams.length).toBeGreaterThan(1)
     for (const { lastEventId } of streams.slice(1)) expect(lastEventId).toMatch(/^e\d+$/)
+  })
+
+  test('tell once of a word about sign-out, invalidation or the cache that is none', async () => {
+    await expectUnmoved(
+      { type: 'answer', answer: { key: 'k', url: 'u', headers: [['a b', 'c']], bytes: 1, at: 1 } },
+      { type: 'answer', answer: { key: 'k', url: 'u', headers: [], bytes: -1e15, at: 1 } },
+      { type: 'answer', answer: { key: 'k', url: 'u', headers: [], bytes: 1, at: Number.NaN } },
+      { type: 'invalidate', match: 7 },
+    )
+    for (const { client } of scene.tabs) expect(client.stats().memory).toBeGreaterThanOrEqual(0)
+    for (const { alerts } of scene.tabs) expect(alerts.map(({ code }) => code)).toEqual(['tab-protocol'])
+  })
+
+  test('are not stopped by a body that contains itself a thousand times', async () => {
+    type Knot = { left?: Knot; right?: Knot }
+    const knot: Knot = {}
+    knot.left = knot
+    knot.right = knot
+    let lattice: Knot = {}
+    for (let n = 0; n < 60; n += 1) lattice = { left: lattice, right: lattice }
+    for (const value of [knot, knot, lattice, lattice])
+      scene.world.shout('millrace1 snapshot', {
+        type: 'body',
+        from: 'zzz',
+        e: scene.world.clock.now() - 1_500,
+        value,
+        headers: [],
+      })
+    await scene.world.clock.advance(100)
+    for (const value of [knot, knot, lattice, lattice])
+      scene.world.shout('millrace1 control', {
+        type: 'answer',
+        answer: { key: 'k', url: 'u', headers: [], bytes: 1, at: scene.world.clock.now() - 100, value },
+      })
+    await scene.world.clock.advance(100)
+    expect(scene.tabs.map(({ client }) => client.stats().channels.length)).toEqual([2, 2])
+  })
+
+  test('remember no more tabs than there can be', async () => {
+    const before = await settledHeap()
+    for (let n = 0; n < 5_000; n += 1) {
+      const from = `${n}`.padEnd(500, 'x')
+      scene.world.shout('millrace1', { type: 'hello', from, cursor: '' })
+      if (n % 100 === 0) await scene.world.clock.advance(10)
+    }
+    await scene.world.clock.advance(10)
+    // Each name is 500 bytes, and there are two sources that are asked.
+    expect((await settledHeap()) - before).toBeLessThan(1_500_000)
   })
 
   test('take huge arrays for what they are', async () => {

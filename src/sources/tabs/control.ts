@@ -1,7 +1,8 @@
 /** What tabs tell each other beside their sources: who has left, what is out of date, and what was answered. */
 import type { KeptAnswer } from '../../network/coordinated-fetch'
+import type { Alert } from '../../primitives/alerts'
 import { type PageSignal, watchPage } from '../../primitives/page-signals'
-import { type TabChannel, type TabPlatform, tabName } from './platform'
+import { malformed, type TabChannel, type TabPlatform, tabName } from './platform'
 
 export interface TabControlHooks {
   /** Whose data this tab has. */
@@ -12,6 +13,7 @@ export interface TabControlHooks {
   onAnswer(answer: KeptAnswer): void
   /** What is cached for a URL is out of date; what is shown of it may stay. */
   onChanged(url: string): void
+  alert(told: Alert): void
 }
 
 export interface TabControl {
@@ -62,7 +64,7 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
       try {
         receive(data)
       } catch {
-        // Malformed: another script of the origin posts on our channel.
+        hooks.alert(malformed)
       }
     }
   }
@@ -91,12 +93,16 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
 
   function receive(data: unknown): void {
     const { type, name, match, answer, url } = (data ?? {}) as Record<string, unknown>
+    const isList = Array.isArray(match)
+    if (typeof data !== 'object' || (type === 'invalidate' && typeof match !== 'string' && !isList))
+      throw new TypeError('No message')
+    if (type === 'answer' && !isAnswer(answer)) throw new TypeError('No answer')
     const identity = hooks.identity()
     if (type === 'left' && identity !== null && name === nameOf(identity)) hooks.onLeft()
     else if (type === 'has-left' && left.has(name as string)) post({ type: 'left', name })
-    else if (type === 'invalidate' && (typeof match === 'string' || Array.isArray(match))) hooks.onInvalidate(match)
+    else if (type === 'invalidate') hooks.onInvalidate(match as string | readonly unknown[])
     else if (type === 'changed' && typeof url === 'string') hooks.onChanged(url)
-    else if (type === 'answer' && isAnswer(answer)) hooks.onAnswer(answer)
+    else if (type === 'answer') hooks.onAnswer(answer as KeptAnswer)
   }
 }
 
@@ -108,7 +114,8 @@ function isAnswer(value: unknown): value is KeptAnswer {
     Array.isArray(headers) &&
     headers.every((pair) => Array.isArray(pair) && pair.length === 2) &&
     Number.isSafeInteger(bytes) &&
-    typeof at === 'number'
+    (bytes as number) >= 0 &&
+    Number.isFinite(at)
   )
 }
 

@@ -5,7 +5,7 @@
 import type { AlertCode } from '../../primitives/alerts'
 import type { Timers } from '../../primitives/clock'
 import { type ElectionEvent, type ElectionState, elect } from './election'
-import type { TabChannel, TabPlatform } from './platform'
+import { malformed, type TabChannel, type TabPlatform } from './platform'
 
 /** What every message says; the rest depends on its type. */
 export interface TabMessage {
@@ -193,11 +193,7 @@ export function createLink(
     channel = open(name)
     channel.onmessage = ({ data }) => {
       if (isMessage(data)) receive(data)
-      else
-        alert({
-          code: 'tab-protocol',
-          message: 'A message between tabs could not be read: another script of this origin sends on our channels.',
-        })
+      else alert(malformed)
     }
   }
 

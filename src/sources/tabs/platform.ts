@@ -1,4 +1,5 @@
 /** What tabs need of the platform: locks that elect, channels that relay. Narrow, so that a test can model both. */
+import type { Alert } from '../../primitives/alerts'
 
 /** The part of `navigator.locks` that is used. */
 export interface TabLocks {
@@ -34,6 +35,15 @@ export function browserTabs(): TabPlatform | undefined {
       open: (name) => new BroadcastChannel(name) as unknown as TabChannel,
     }
   )
+}
+
+/** How many other tabs are remembered: those that crash do not say so, and any script of the origin may claim to be some. */
+export const MOST_TABS = 500
+
+/** For messages that no tab of ours can have sent. */
+export const malformed: Alert = {
+  code: 'tab-protocol',
+  message: 'A message between tabs could not be read: another script of this origin sends on our channels.',
 }
 
 /** Locks and channels of another major version of the protocol have other names: they neither talk nor break. */

@@ -10,7 +10,7 @@ import { createSnapshotSource, type SnapshotSink, type SnapshotSource, type Snap
 import type { SourceContext } from '../source-context'
 import type { Target } from '../target'
 import { createLink, type TabMessage } from './link'
-import { type TabPlatform, tabName } from './platform'
+import { MOST_TABS, type TabPlatform, tabName } from './platform'
 import { pack, packError, unpack, unpackError } from './wire'
 
 type Kind = 'foreground' | 'background'
@@ -193,6 +193,7 @@ export function createSharedSnapshot(
       hidden: hidden === true,
       at: clock.now(),
     })
+    if (wishes.size > MOST_TABS) wishes.delete(wishes.keys().next().value as string)
     local.reschedule()
     // Not before the answer to whoever said so.
     queueMicrotask(handOver)

@@ -11,7 +11,7 @@ import { createStreamSource, type StreamSink, type StreamSource, type StreamStat
 import type { Target } from '../target'
 import { type Batch, type ChainEvent, follow, unjoined } from './chain'
 import { createLink, type TabMessage } from './link'
-import { type TabPlatform, tabName } from './platform'
+import { MOST_TABS, type TabPlatform, tabName } from './platform'
 import { pack, unpack, unpackMessages } from './wire'
 
 interface StreamBatch extends Batch {
@@ -113,7 +113,7 @@ export function createSharedStream(
     welcome({ from, cursor: theirs, fresh }) {
       // Whoever knows nothing yet starts where the other tab stands: what came since would be lost to that one.
       if (typeof theirs === 'string' && theirs !== '' && !hasPast && local.lastEventId() === '') startFrom(theirs)
-      followers.add(from)
+      if (followers.size < MOST_TABS) followers.add(from)
       const events = theirs === '' ? undefined : filter.since(theirs as string)
       return {
         n: sent,

@@ -4,11 +4,6 @@ import type { Message } from '../../stream/messages'
 import type { SnapshotState } from '../snapshot-source'
 import type { StreamState } from '../stream-source'
 
-interface WireError {
-  readonly code: MillraceErrorCode
-  readonly message: string
-}
-
 type State = StreamState | SnapshotState
 
 /** An error is cloned without its class. */
@@ -20,21 +15,42 @@ export function packError({ code, message, retryable, status, endpoint, retryAft
   return { code, message, retryable, status, endpoint, retryAfter }
 }
 
-const NAMES = ['idle', 'connecting', 'open', 'waiting', 'paused', 'complete', 'failed', 'held-back', 'polling']
+/** The states, and the numbers that each must have. */
+const STATES: Readonly<Record<string, readonly string[]>> = {
+  idle: [],
+  connecting: ['failures', 'since'],
+  open: ['failures', 'since'],
+  waiting: ['failures', 'retryAt'],
+  paused: ['failures'],
+  complete: [],
+  failed: [],
+  'held-back': [],
+  polling: ['failures'],
+}
 
 /** Undefined for what is no state. */
 export function unpack<S extends State>(value: unknown): S | undefined {
-  const state = value as { name?: unknown; error?: unknown } | null | undefined
-  if (!NAMES.includes(state?.name as string)) return undefined
-  const error = unpackError(state?.error)
-  if (!error && (state?.name === 'failed' || state?.name === 'waiting')) return undefined
-  return (error ? { ...state, error } : state) as S
+  const state = (value ?? {}) as Readonly<Record<string, unknown>>
+  const { name, by } = state
+  if (typeof name !== 'string' || !Object.hasOwn(STATES, name)) return undefined
+  const isWrong = (field: string) =>
+    typeof state[field] !== 'number' && (STATES[name]?.includes(field) || state[field] !== undefined)
+  if (['failures', 'since', 'retryAt'].some(isWrong) || (name === 'held-back' && typeof by !== 'string'))
+    return undefined
+  const error = unpackError(state.error)
+  if (!error && (name === 'failed' || name === 'waiting' || state.error !== undefined)) return undefined
+  return (error ? { ...state, error } : state) as unknown as S
 }
 
 export function unpackError(value: unknown): MillraceError | undefined {
-  if (typeof value !== 'object' || value === null) return undefined
-  const { code, message, ...details } = packError(value as MillraceError) as WireError
-  return new MillraceError(code, `${message}`, details)
+  const { code, message, retryable, status, endpoint, retryAfter } = (value ?? {}) as Readonly<Record<string, unknown>>
+  if (typeof code !== 'string' || typeof message !== 'string') return undefined
+  return new MillraceError(code as MillraceErrorCode, message, {
+    retryable: retryable === true,
+    status: typeof status === 'number' ? status : undefined,
+    endpoint: typeof endpoint === 'string' ? endpoint : undefined,
+    retryAfter: typeof retryAfter === 'number' ? retryAfter : undefined,
+  })
 }
 
 /** Messages of a stream; undefined if they are none. */
@@ -45,6 +61,9 @@ export function unpackMessages(value: unknown): readonly Message[] | undefined {
 function isMessage(value: unknown): value is Message {
   const message = value as Message | null
   return (
-    typeof message?.event === 'string' && typeof message.data === 'string' && typeof message.lastEventId === 'string'
+    typeof message?.event === 'string' &&
+    typeof message.data === 'string' &&
+    typeof message.lastEventId === 'string' &&
+    (message.id === undefined || typeof message.id === 'string')
   )
 }
