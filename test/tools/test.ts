@@ -10,7 +10,7 @@ const steps: [name: string, command: string][] = [
   ['Lint', 'npm run --silent lint'],
   ['Types', 'npm run --silent typecheck'],
   ['Build', 'npm run --silent build'],
-  ['Tests of the sources', vitest('sources', 'unit', 'public', 'react-18', 'vue-3.3', 'browser')],
+  ['Tests of the sources', vitest('sources', 'unit', 'public', 'react-18', 'vue-3.3', 'browser', 'faults')],
   ['Tests of dist', vitest('dist', 'dist')],
   ['Tests of the package', vitest('package', 'package')],
   ['Size', 'npm run --silent size'],
