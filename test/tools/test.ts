@@ -7,6 +7,7 @@ import { join } from 'node:path'
 const reports = mkdtempSync(join(tmpdir(), 'millrace-test-'))
 const steps: [name: string, command: string][] = [
   ['Chromium', 'tsx test/tools/ensure-chromium.ts'],
+  ['nginx', 'tsx test/tools/ensure-nginx.ts'],
   ['Lint', 'npm run --silent lint'],
   ['Types', 'npm run --silent typecheck'],
   ['Build', 'npm run --silent build'],
