@@ -4,8 +4,10 @@ import { record } from '../behaviour/reconnecting-event-source/recorder'
 
 /** What somebody who follows a journal has seen of it, whatever they follow it with. */
 export interface Reader {
-  /** Of all events, in order. */
+  /** Of all events, in order, as numbers. */
   readonly ids: readonly number[]
+  /** Of all events, in order. */
+  readonly data: readonly unknown[]
   readonly isOpen: boolean
   readonly losses: readonly { code: MillraceError['code'] | undefined; at: number }[]
   /** Each time it was told that it is not connected, and not when it will be. */
@@ -31,11 +33,15 @@ function readChannel(url: string, { idleTimeout, backoff = quick }: ReaderOption
     ...(idleTimeout !== undefined && { idleTimeout }),
   })
   const ids: number[] = []
+  const data: unknown[] = []
   const losses: { code: MillraceError['code'] | undefined; at: number }[] = []
   const deadEnds: string[] = []
   let before = { status: '', attempt: 0 }
   client.subscribe(channel, {
-    next: ({ id }) => ids.push(Number(id)),
+    next(event) {
+      ids.push(Number(event.id))
+      data.push(event.data)
+    },
     state({ status, error, retryAt, attempt }) {
       const isLoss = status === 'reconnecting' && (before.status !== status || before.attempt < attempt)
       if (isLoss) losses.push({ code: error?.code, at: performance.now() })
@@ -46,6 +52,7 @@ function readChannel(url: string, { idleTimeout, backoff = quick }: ReaderOption
   })
   return {
     ids,
+    data,
     losses,
     deadEnds,
     get isOpen() {
@@ -65,6 +72,9 @@ function readSource(url: string, { idleTimeout, backoff = quick }: ReaderOptions
   return {
     get ids() {
       return messages.map(({ id }) => Number(id))
+    },
+    get data() {
+      return messages.map(({ data }) => JSON.parse(data))
     },
     losses,
     deadEnds,

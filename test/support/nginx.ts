@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { connect, createServer, type AddressInfo } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { nchan, nginx as program } from '../tools/ensure-nginx'
@@ -29,7 +29,9 @@ export async function startNginx(server: string, { tls = false, http = '' } = {}
   const folder = await mkdtemp(join(tmpdir(), 'millrace-nginx-'))
   const port = await freePort()
   const config = join(folder, 'nginx.conf')
-  const files = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`)
+  const files = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (name) => `${name}_temp_path ${folder}/${name};`,
+  )
   const listen = tls
     ? `listen 127.0.0.1:${port} ssl http2; ssl_certificate ${folder}/cert.pem; ssl_certificate_key ${folder}/key.pem;`
     : `listen 127.0.0.1:${port};`
@@ -51,7 +53,9 @@ export async function startNginx(server: string, { tls = false, http = '' } = {}
   return nginx
 
   async function start(): Promise<void> {
-    const started = spawn(program, ['-c', config, '-e', join(folder, 'error.log')], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const started = spawn(program, ['-c', config, '-e', join(folder, 'error.log')], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
     let said = ''
     started.stderr?.on('data', (data) => {
       said += data
@@ -71,7 +75,9 @@ export async function startNginx(server: string, { tls = false, http = '' } = {}
 
   /** By their ids, the children of nginx's own process. */
   function workers(): string[] {
-    return execFileSync('ps', ['-o', 'pid=', '--ppid', `${child?.pid}`], { encoding: 'utf8' }).split('\n').filter(Boolean)
+    return execFileSync('ps', ['-o', 'pid=', '--ppid', `${child?.pid}`], { encoding: 'utf8' })
+      .split('\n')
+      .filter(Boolean)
   }
 
   async function stop(): Promise<void> {
