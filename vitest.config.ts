@@ -72,6 +72,11 @@ export default defineConfig({
       {
         extends: true,
         resolve: fromSource,
+        test: { name: 'faults', include: ['test/faults/**/*.test.ts'], ...alone(1) },
+      },
+      {
+        extends: true,
+        resolve: fromSource,
         test: {
           name: 'soak',
           include: ['test/soak/**/*.test.ts'],

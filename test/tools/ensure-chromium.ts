@@ -38,7 +38,7 @@ function isExecutable(file: string): boolean {
   }
 }
 
-function aptGet(...args: string[]): void {
+export function aptGet(...args: string[]): void {
   execFileSync('apt-get', args, {
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },

@@ -7,10 +7,11 @@ import { join } from 'node:path'
 const reports = mkdtempSync(join(tmpdir(), 'millrace-test-'))
 const steps: [name: string, command: string][] = [
   ['Chromium', 'tsx test/tools/ensure-chromium.ts'],
+  ['nginx', 'tsx test/tools/ensure-nginx.ts'],
   ['Lint', 'npm run --silent lint'],
   ['Types', 'npm run --silent typecheck'],
   ['Build', 'npm run --silent build'],
-  ['Tests of the sources', vitest('sources', 'unit', 'public', 'react-18', 'vue-3.3', 'browser')],
+  ['Tests of the sources', vitest('sources', 'unit', 'public', 'react-18', 'vue-3.3', 'browser', 'faults')],
   ['Tests of dist', vitest('dist', 'dist')],
   ['Tests of the package', vitest('package', 'package')],
   ['Size', 'npm run --silent size'],
