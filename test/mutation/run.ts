@@ -47,7 +47,6 @@ async function mutate(name: string) {
     concurrency: 1,
     ignorePatterns: ['dist', 'examples', 'test/package', 'test/bench'],
     reporters: ['dots'],
-    fileLogLevel: 'off',
     logLevel: 'warn',
   } as ConstructorParameters<typeof Stryker>[0]).runMutationTest()
   const lives = mutants.filter(({ status }) => status !== 'Killed' && status !== 'Timeout')
