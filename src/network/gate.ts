@@ -191,7 +191,7 @@ export function createGate(context: NetworkContext): Gate {
       outcome = status >= 500 ? 'failure' : isRetryableStatus(status) ? 'neutral' : 'success'
       return response
     } catch (error) {
-      if (isMillraceError(error) && /^(network|timeout)$/.test(error.code)) outcome = 'failure'
+      if (isMillraceError(error) && /network|timeout/.test(error.code)) outcome = 'failure'
       throw error
     } finally {
       // What was sent before the breaker opened says nothing about the probe.

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
+import { basename } from 'node:path'
 import { Stryker } from '@stryker-mutator/core'
 import type { Figure } from '../support/figures'
 import { writeResults } from '../tools/results'
 import { compiles } from './compiles'
-import { type Subject, subjects } from './subjects'
+import { subjects } from './subjects'
 
 // `npm run test:mutation [file ...]`: changes the sources in every small way and sees whether a test, or the compiler,
 // notices. One file after the other. Fails if a mutant lives on that subjects.ts does not explain, or if it explains one
@@ -11,33 +12,32 @@ import { type Subject, subjects } from './subjects'
 
 const wanted = process.argv.slice(2)
 const names = Object.keys(subjects).filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
-const figures: Figure[] = []
 for (const name of names) {
-  const { total, refused, survivors } = await mutate(name, subjects[name]!)
-  const explained = Object.keys(subjects[name]!.equivalent ?? {})
+  const { total, refused, survivors } = await mutate(name)
+  const explained = Object.keys(subjects[name]!)
   const isExplained = (line: string) =>
     explained.includes(line) && survivors.indexOf(line) === survivors.lastIndexOf(line)
   for (const line of survivors.filter((each) => !isExplained(each))) report(name, 'survives', line)
   for (const line of explained) if (!survivors.includes(line)) report(name, 'is killed, or gone', line)
-  const reasons = survivors.filter(isExplained).map((line) => subjects[name]!.equivalent![line]!)
+  const reasons = survivors.filter(isExplained).map((line) => subjects[name]![line]!)
   const parts = [
     `killed ${total - survivors.length} of ${total}`,
     refused > 0 && `${refused} of them by the compiler`,
     reasons.length > 0 && `equivalent: ${reasons.length}. ${[...new Set(reasons)].join(' ')}`,
     survivors.length > reasons.length && `not explained: ${survivors.length - reasons.length}`,
   ]
-  figures.push({ section: 'Mutation', name: `src/${name}.ts`, value: parts.filter(Boolean).join('; ') })
+  const figure: Figure = { section: 'Mutation', name: `src/${name}.ts`, value: parts.filter(Boolean).join('; ') }
+  console.log(figure.value)
+  writeResults([figure], (row) => Object.keys(subjects).some((each) => row === `src/${each}.ts`))
 }
-for (const { name, value } of figures) console.log(`${name}: ${value}`)
-if (wanted.length === 0) writeResults(figures)
 
 type Mutants = Awaited<ReturnType<Stryker['runMutationTest']>>
 type Position = Mutants[number]['location']['start']
 
-async function mutate(name: string, { tests }: Subject) {
+async function mutate(name: string) {
   const file = `src/${name}.ts`
   // Read by vitest.config.ts in Stryker's own process. Its option `testFiles` never activates what runs at import.
-  process.env.MILLRACE_MUTATION_TESTS = JSON.stringify(tests.map((test) => `test/${test}.test.ts`))
+  process.env.MILLRACE_MUTATION_TESTS = `test/unit/{,tab-}${basename(name)}.test.ts`
   console.log(`\n=== ${file} ===\n`)
   const mutants: Mutants = await new Stryker({
     mutate: [file],
@@ -47,7 +47,6 @@ async function mutate(name: string, { tests }: Subject) {
     concurrency: 1,
     ignorePatterns: ['dist', 'examples', 'test/package', 'test/bench'],
     reporters: ['dots'],
-    fileLogLevel: 'off',
     logLevel: 'warn',
   } as ConstructorParameters<typeof Stryker>[0]).runMutationTest()
   const lives = mutants.filter(({ status }) => status !== 'Killed' && status !== 'Timeout')

@@ -319,16 +319,20 @@ describe('the breaker of an endpoint', () => {
 
   test('does not hear of what was sent before it opened', async () => {
     const { send, calls, clock, endpoint } = openGate()
-    times(6, () => send())
+    times(6, () => send({ timeout: 60_000 }))
     await clock.advance(0)
     for (const call of calls.slice(1)) call.answer(500)
+    await clock.advance(30_000)
+    expect(endpoint().breaker).toEqual({ name: 'open', until: NOW + 30_000 })
+    send()
     await clock.advance(0)
-    const { breaker } = endpoint()
-    expect(breaker).toEqual({ name: 'open', until: NOW + 30_000 })
-    await clock.advance(100)
-    calls[0]!.answer(500)
+    expect(endpoint().breaker.name).toBe('half-open')
+    calls[0]!.answer(200)
     await clock.advance(0)
-    expect(endpoint().breaker).toBe(breaker)
+    expect(endpoint().breaker.name).toBe('half-open')
+    calls[6]!.answer(200)
+    await clock.advance(0)
+    expect(endpoint().breaker.name).toBe('closed')
   })
 
   test.each([200, 204, 301, 400, 404, 408, 425, 429])('does not count a %d', async (status) => {
@@ -544,7 +548,7 @@ describe('an alert about errors', () => {
     const { exchange, alerts } = openGate({ thresholds: { errorRate: 0.02 }, flags: { breaker: false } })
     await exchange(500, 500)
     expect(alerts).toEqual([])
-    await exchange(500, 200)
+    await exchange(500)
     expect(alerts).toEqual([
       {
         code: 'error-rate',
@@ -554,5 +558,9 @@ describe('an alert about errors', () => {
         message: `${GET} failed in 3 of its last 100 requests: look at the server.`,
       },
     ])
+    await exchange(200)
+    expect(alerts).toHaveLength(1)
+    await exchange(500)
+    expect(alerts).toHaveLength(2)
   })
 })
