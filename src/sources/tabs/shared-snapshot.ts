@@ -311,6 +311,7 @@ export function createSharedSnapshot(
       return
     }
     last = { value, headers: [...answer.headers], at }
+    local.learn?.(answer)
     tellWish()
     each((sink) => (!late || sink.interval() !== undefined) && sink.onAnswer(answer, local.endpoint()))
   }
