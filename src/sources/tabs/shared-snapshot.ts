@@ -282,6 +282,9 @@ export function createSharedSnapshot(
       }
       case 'status':
         return mirror(message)
+      case 'pong':
+        // After a silence: perhaps the leader has never heard of this tab, and tells nobody.
+        return last ? post('wish', wish()) : link.greet()
       case 'welcome': {
         toldWish = JSON.stringify(wish())
         if (message.last) onBody(message.last as never, true)
