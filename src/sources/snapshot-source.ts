@@ -55,6 +55,8 @@ export interface SnapshotSource {
   pull(kind: 'foreground' | 'background', fresh: boolean): Promise<void>
   /** From now on this page serves itself. */
   separate?(): void
+  /** What another tab was answered: newer than what this source knows. */
+  learn?(answer: JsonAnswer): void
 }
 
 const calm: SnapshotState = { name: 'idle', failures: 0, retryAt: undefined, error: undefined }
@@ -107,6 +109,9 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       settle()
     },
     pull,
+    learn(answer) {
+      last = answer
+    },
   }
 
   /** What is polled needs a budget of its own, at the endpoint that it turns out to be. */

@@ -146,25 +146,34 @@ describe('a leader that', () => {
 })
 
 describe('a tab that', () => {
-  test('goes into the back/forward cache and back misses nothing, and can be restored', async () => {
-    const world = await startTabs({ bfcache: true })
-    const leader = await world.openTab()
-    const other = await world.openTab()
-    await world.isSettled(leader, other)
-    world.append(5)
-    for (const tab of [leader, other]) await world.hasAll(tab)
-    await leader.run('addEventListener("pageshow", ({ persisted }) => { record.restored = persisted })')
-    await leader.page.goto(world.server.url('/away'))
-    await until(() => world.open === 1 && world.asked('/stream').length === 2, 'the hand-over')
-    world.append(30)
-    await world.hasAll(other)
-    await leader.page.goBack({ waitUntil: 'commit' })
-    expect(await leader.run('record.restored')).toBe(true)
-    expect(await leader.run('performance.getEntriesByType("navigation")[0].notRestoredReasons ?? null')).toBeNull()
-    world.append(3)
-    await world.hasAll(leader)
-    expect(world.open).toBe(1)
-  })
+  test.each(['leads', 'follows'])(
+    '%s and goes into the back/forward cache and back misses nothing, and can be restored',
+    async (part) => {
+      const world = await startTabs({ bfcache: true })
+      const tabs = [await world.openTab(), await world.openTab()] as [Tab, Tab]
+      await world.isSettled(...tabs)
+      // A poll besides, so that all is open that a page can have of ours.
+      for (const tab of tabs) await tab.run('void poll()')
+      for (const tab of tabs) await until(async () => (await tab.read()).polls.at(-1)?.data !== undefined, 'an answer')
+      world.append(5)
+      for (const tab of tabs) await world.hasAll(tab)
+      const [leaves, stays] = part === 'leads' ? tabs : ([...tabs].reverse() as [Tab, Tab])
+      expect(await leaves.role()).toBe(part === 'leads' ? 'leader' : 'follower')
+      await leaves.run('addEventListener("pageshow", ({ persisted }) => { record.restored = persisted })')
+      await leaves.page.goto(world.server.url('/away'))
+      await until(async () => world.open === 1 && (await stays.role()) === 'leader', 'one that leads')
+      world.append(30)
+      await world.hasAll(stays)
+
+      await leaves.page.goBack({ waitUntil: 'commit' })
+      expect(await leaves.run('performance.getEntriesByType("navigation")[0].notRestoredReasons ?? null')).toBeNull()
+      expect(await leaves.run('record.restored')).toBe(true)
+      world.append(3)
+      for (const tab of tabs) await world.hasAll(tab)
+      expect(world.open).toBe(1)
+      expect(await rolesOf([leaves, stays])).toEqual(['follower', 'leader'])
+    },
+  )
 
   test('is busy for 5 s keeps its connection, and everybody has everything in the end', async () => {
     const world = await startTabs()

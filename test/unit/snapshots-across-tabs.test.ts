@@ -127,6 +127,31 @@ describe('8 tabs that poll', () => {
     for (const { seen } of pollers) expect(seen).toEqual([...seen].sort((a, b) => a - b))
   })
 
+  test('see nothing older when a tab polls again that has polled before', async () => {
+    for (let n = 0; n < 2; n += 1) await open(1_000)
+    await world.clock.advance(5_000)
+    for (let n = 0; n < 4; n += 1) {
+      const [leader] = leaders()
+      await leader!.tab.freeze()
+      await world.clock.advance(3_000)
+      await leader!.tab.wake()
+      await world.clock.advance(3_000)
+    }
+    for (const { seen } of pollers) expect(seen).toEqual([...seen].sort((a, b) => a - b))
+  })
+
+  test('go on telling a tab whose greeting was lost', async () => {
+    const [first, second] = [await open(1_000), await open(1_000)]
+    await world.clock.advance(5_000)
+    first.tab.losing = Infinity
+    world.locks.rob('millrace1 snapshot')
+    await world.clock.advance(100)
+    first.tab.losing = 0
+    expect(leaders()).toEqual([second])
+    await world.clock.advance(20_000)
+    expect(await latest(pollers)).toHaveLength(1)
+  })
+
   test('forget what a crashed tab wanted', async () => {
     for (const interval of [10_000, 10_000, 1_000]) await open(interval)
     await world.clock.advance(5_000)

@@ -276,6 +276,9 @@ export function createSharedSnapshot(
       }
       case 'status':
         return mirror(message)
+      case 'pong':
+        // After a silence: perhaps the leader has never heard of this tab, and tells nobody.
+        return last ? post('wish', wish()) : link.greet()
       case 'welcome': {
         toldWish = JSON.stringify(wish())
         if (message.last) onBody(message.last as never, true)
@@ -305,6 +308,7 @@ export function createSharedSnapshot(
       return
     }
     last = { value, headers: [...answer.headers], at }
+    local.learn?.(answer)
     tellWish()
     audience.each((sink) => (!late || sink.interval() !== undefined) && sink.onAnswer(answer, local.endpoint()))
   }
