@@ -161,9 +161,9 @@ export interface ChannelStore<S> {
  *
  * @example
  * ```ts
- * import { createClient, defineChannel, type StreamEvent } from 'millrace'
+ * import { createClient, defineChannel } from 'millrace'
  *
- * const prices = defineChannel<{ last: number }, StreamEvent>({ key: 'prices', stream: 'https://example.com/prices' })
+ * const prices = defineChannel<{ last: number }>({ key: 'prices', stream: 'https://example.com/prices' })
  * const client = createClient({ environment: 'production' })
  * const subscription = client.subscribe(prices, { state: ({ status, data }) => console.log(status, data) })
  * subscription.unsubscribe()

@@ -99,7 +99,7 @@ export function useChannel<S, E, T = S>(
   const listens = onEvent !== undefined
   useEffect(() => (listens ? subscribe() : undefined), [subscribe, listens])
 
-  useDebugValue(channel && client.getState(channel), (state) => state && `${state.status} ${state.role}`)
+  useDebugValue(channel && client.getState(channel), (state) => state && `${state.status} ${state.role ?? ''}`.trim())
   return result
 }
 

@@ -121,7 +121,7 @@ type DataOf<M extends Schemas> = NoInfer<EventOf<M>['data']>
  * ```
  */
 export interface DefineChannel {
-  <S, E extends StreamEvent>(
+  <S, E extends StreamEvent = StreamEvent>(
     options: CommonOptions<E> & {
       stream: Target
       snapshot?: Target

@@ -136,6 +136,14 @@ describe('without schemas', () => {
     expectTypeOf(counted).toEqualTypeOf<Channel<number, StreamEvent<'tick', { n: number }>>>()
   })
 
+  test('the state may be all that one says', () => {
+    const one = defineChannel<number>({ key: 'one', stream, reduce: (sum, { data }) => sum + data, initial: 0 })
+    expectTypeOf(one).toEqualTypeOf<Channel<number, StreamEvent>>()
+    expectTypeOf(defineChannel<number>({ key: 'a', stream })).toEqualTypeOf<Channel<number, StreamEvent>>()
+    expectTypeOf(defineChannel<number>({ key: 'b', stream, snapshot })).toEqualTypeOf<Channel<number, StreamEvent>>()
+    expectTypeOf(defineChannel<number>({ key: 'c', snapshot })).toEqualTypeOf<Channel<number, never>>()
+  })
+
   test('the data of an event is anything, so that plain users write no casts', () => {
     const plain = defineChannel({ key: 'plain', stream })
     expectTypeOf<EventIn<typeof plain>['data']>().toBeAny()
