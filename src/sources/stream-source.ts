@@ -3,6 +3,7 @@
  * whether messages come from the network or from another tab.
  */
 import { DEFAULT_TIMEOUT } from '../network/gate'
+import { tellsHeadsLate } from '../primitives/environment'
 import { MillraceError } from '../primitives/errors'
 import { endpointOf } from '../primitives/url'
 import { createEventStream } from '../stream/event-stream'
@@ -69,6 +70,7 @@ export interface StreamSource {
 }
 
 const DEFAULT_IDLE = 45_000
+const LATE = 2_000
 /** Clients that were all stopped at the same moment come back within this many ms, not at once. */
 const SPREAD = 1_000
 
@@ -99,12 +101,13 @@ export function createStreamSource(
     clock,
     backoff: settings.backoff,
     lastEventId: history?.lastEventId,
+    lateAfter: LATE,
     maxEventBytes: () => Math.max(...[...sinks].map((sink) => sink.maxEventBytes())),
     endpoint: () => endpoint,
     idleTimeout(open, commented) {
       const given = [...sinks].map((sink) => sink.idleTimeout()).filter((idle) => idle !== undefined)
       const armed = given.filter((idle) => idle !== false)
-      if (armed.length > 0) return open && Math.min(...armed)
+      if (armed.length > 0) return (open || tellsHeadsLate()) && Math.min(...armed)
       return open && commented && given.length === 0 && DEFAULT_IDLE
     },
     async connect(signal, lastEventId, failures) {
@@ -130,7 +133,7 @@ export function createStreamSource(
         label: someone?.label() ?? '',
         channel: someone?.key,
         priority: 'high',
-        timeout: DEFAULT_TIMEOUT,
+        timeout: tellsHeadsLate() ? Infinity : DEFAULT_TIMEOUT,
         attempt: failures,
         signal,
       })
