@@ -82,7 +82,7 @@ async function evaluate<T>(driver: WebDriver, expression: string): Promise<T> {
   const settled = await driver.executeAsyncScript<Settled<T>>(`
     const settle = arguments[arguments.length - 1]
     new Promise((resolve) => resolve((0, eval)(${JSON.stringify(expression)}))).then(
-      (value) => settle({ value }),
+      (value) => settle({ value: value ?? null }),
       (error) => settle({ error: String(error) }),
     )`)
   if ('error' in settled) throw new Error(settled.error)
