@@ -88,7 +88,7 @@ export class ReconnectingEventSource extends EventTarget {
     const endpoint = endpointOf(method, target)
     let { origin } = target
     this.url = target.href
-    this.withCredentials = init.withCredentials ?? false
+    this.withCredentials = !!init.withCredentials
     this.#defineHandlers()
 
     const stream = createEventStream({

@@ -1,4 +1,10 @@
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 
 export interface RecordedRequest {
@@ -33,14 +39,14 @@ export interface TestServer {
 const running = new Set<TestServer>()
 
 /** A real server on a free port of the loopback. The handler is called once the request's body is read. */
-export async function startServer(handler: Handler): Promise<TestServer> {
+export async function startServer(handler: Handler, options: ServerOptions = {}): Promise<TestServer> {
   const requests: RecordedRequest[] = []
   const sockets = new Set<Socket>()
   const failures: unknown[] = []
   let openStreams = 0
   let mostOpenStreams = 0
 
-  const http = createServer((raw, response) => {
+  const http = createServer(options, (raw, response) => {
     openStreams += 1
     mostOpenStreams = Math.max(mostOpenStreams, openStreams)
     response.once('close', () => {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { closeServers, startServer, startStream } from '../../support/http-server'
+import { closeServers, startServer, startStream, utf8Header } from '../../support/http-server'
 import { until, untilEvent } from '../../support/until'
 import { closeSources, type ErrorEventLike, fast, type Init, record } from './recorder'
 
@@ -12,8 +12,15 @@ function reconnecting(connections: number) {
   return startServer((_, response) => {
     asked += 1
     startStream(response)
-    if (asked < connections) response.end('id: 1\ndata: a\n\n')
+    if (asked < connections) response.end('data: before\n\nid: 1\ndata: a\n\n')
   })
+}
+
+/** Reconnects often enough that a source which was not closed would have by then. */
+async function manyReconnects(): Promise<void> {
+  const server = await startServer((_, response) => startStream(response).end('data: a\n\n'))
+  const other = record(server.url())
+  await until(() => other.errors.length >= 10)
 }
 
 describe('method and body', () => {
@@ -89,6 +96,23 @@ describe('headers', () => {
     const isClosed = recording.source.readyState === recording.source.CLOSED
     expect(typeof retryAt).toBe(isClosed ? 'undefined' : 'number')
   })
+
+  test('that are still being made when it closes send no request', async () => {
+    const server = await startServer((_, response) => startStream(response))
+    let give = (_: HeadersInit) => {}
+    const recording = record(server.url(), {
+      headers: () =>
+        new Promise<HeadersInit>((resolve) => {
+          give = resolve
+        }),
+    })
+    await manyReconnects()
+    recording.source.close()
+    give({ authorization: 'late' })
+    await manyReconnects()
+    expect(server.requests).toEqual([])
+    expect(recording.errors).toEqual([])
+  })
 })
 
 describe('signal', () => {
@@ -142,6 +166,43 @@ describe('signal', () => {
     expect(listening.now).toBe(1)
     source.close()
     expect(listening.now).toBe(0)
+  })
+})
+
+describe('withCredentials', () => {
+  test('sends credentials to other origins only when asked', async () => {
+    const asked: (RequestInit | undefined)[] = []
+    const spy: typeof fetch = (input, init) => {
+      asked.push(init)
+      return fetch(input, init)
+    }
+    const server = await startServer((_, response) => startStream(response))
+    expect(record(server.url(), { fetch: spy }).source.withCredentials).toBe(false)
+    expect(record(server.url(), { fetch: spy, withCredentials: true }).source.withCredentials).toBe(true)
+    await until(() => asked.length === 2)
+    expect(asked.map((init) => init?.credentials)).toEqual(['same-origin', 'include'])
+  })
+})
+
+describe('lastEventId', () => {
+  const resumed = async (lastEventId: string) => {
+    const server = await reconnecting(2)
+    const recording = record(server.url(), { lastEventId })
+    await until(() => server.requests.length === 2)
+    return { recording, ids: server.requests.map(({ headers }) => utf8Header(headers['last-event-id'])) }
+  }
+
+  test('is the id that it begins with', async () => {
+    const { recording, ids } = await resumed('42 €')
+    expect(ids).toEqual(['42 €', '1'])
+    expect(recording.messages.map(({ data, id }) => [data, id])).toEqual([
+      ['before', '42 €'],
+      ['a', '1'],
+    ])
+  })
+
+  test('sends no header when it is empty', async () => {
+    expect((await resumed('')).ids).toEqual([undefined, '1'])
   })
 })
 

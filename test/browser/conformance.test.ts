@@ -1,0 +1,10 @@
+import { afterAll } from 'vitest'
+import { testInBrowser } from '../conformance/in-browser'
+import { closeBrowsers, startBrowser } from '../support/browser'
+
+afterAll(closeBrowsers)
+
+testInBrowser('chromium', async (url) => {
+  const page = await (await startBrowser()).openPage(url)
+  return (expression) => page.evaluate(expression)
+})
