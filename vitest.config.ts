@@ -79,7 +79,7 @@ export default defineConfig({
         resolve: fromSource,
         test: {
           name: 'soak',
-          include: ['test/soak/**/*.test.ts'],
+          include: ['test/{soak,engines}/**/*.test.ts'],
           testTimeout: 30 * 60_000,
           execArgv: ['--expose-gc'],
           ...alone(2),

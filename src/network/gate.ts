@@ -225,7 +225,7 @@ export function createGate(context: NetworkContext): Gate {
     // Stays until the signal is collected: an abort must reach the body too. The signal is ours, so it is short-lived.
     signal.addEventListener('abort', () => controller.abort(signal.reason))
     const late = () => controller.abort(networkError(name, `did not answer within ${timeout} ms`, undefined, 'timeout'))
-    const cancelTimeout = clock.after(timeout, late, `timeout ${name}`)
+    const cancelTimeout = timeout < Infinity ? clock.after(timeout, late, `timeout ${name}`) : undefined
     const outcome: { status?: number; error?: MillraceError } = {}
     counters.sent++
     recordSent(endpoint, startedAt)
@@ -241,7 +241,7 @@ export function createGate(context: NetworkContext): Gate {
       outcome.error = aborted ? (reason as MillraceError) : networkError(name, 'could not be reached', cause)
       throw outcome.error
     } finally {
-      cancelTimeout()
+      cancelTimeout?.()
       const duration = clock.now() - startedAt
       const { status = 0, error } = outcome
       const hasFailed = error !== undefined || isRetryableStatus(status)

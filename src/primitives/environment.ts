@@ -7,6 +7,12 @@ declare const process: {
   getBuiltinModule?: (name: 'node:fs') => { existsSync(path: string): boolean }
 }
 
+/**
+ * Firefox hands out an answer's head with the first byte of its body: a stream that is open and quiet looks as if it was
+ * not answered, to `fetch`, XMLHttpRequest and EventSource alike. Other browsers say "like Gecko", without a slash.
+ */
+export const tellsHeadsLate = (): boolean => typeof navigator !== 'undefined' && /Gecko\//.test(navigator.userAgent)
+
 /** Never guessed from host names. Unknown is production: it is the quietest. */
 export function detectEnvironment(): Environment {
   let mode: string | undefined

@@ -333,6 +333,8 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
       snapshot?.reschedule(polls)
     }
     if (opened) this.#onOpened(stream)
+    // The stream comes first, but not for ever: when it is open the snapshot is asked for again.
+    else if (next.name === 'connecting' && next.late && this.#isFresh()) void snapshot?.pull('foreground', false)
     this.#changed()
   }
 

@@ -3,6 +3,7 @@
  * whether messages come from the network or from another tab.
  */
 import { DEFAULT_TIMEOUT } from '../network/gate'
+import { tellsHeadsLate } from '../primitives/environment'
 import { MillraceError } from '../primitives/errors'
 import { endpointOf } from '../primitives/url'
 import { createEventStream } from '../stream/event-stream'
@@ -70,6 +71,7 @@ export interface StreamSource {
 }
 
 const DEFAULT_IDLE = 45_000
+const LATE = 2_000
 
 export function createStreamSource(
   target: Target,
@@ -101,12 +103,13 @@ export function createStreamSource(
     clock,
     backoff: settings.backoff,
     lastEventId: history?.lastEventId,
+    lateAfter: LATE,
     maxEventBytes: () => Math.max(...[...sinks].map((sink) => sink.maxEventBytes())),
     endpoint: () => endpoint,
     idleTimeout(open, commented) {
       const given = [...sinks].map((sink) => sink.idleTimeout()).filter((idle) => idle !== undefined)
       const armed = given.filter((idle) => idle !== false)
-      if (armed.length > 0) return open && Math.min(...armed)
+      if (armed.length > 0) return (open || tellsHeadsLate()) && Math.min(...armed)
       return open && commented && given.length === 0 && DEFAULT_IDLE
     },
     async connect(signal, lastEventId, failures) {
@@ -132,7 +135,7 @@ export function createStreamSource(
         label: someone?.label() ?? '',
         channel: someone?.key,
         priority: 'high',
-        timeout: DEFAULT_TIMEOUT,
+        timeout: tellsHeadsLate() ? Infinity : DEFAULT_TIMEOUT,
         attempt: failures,
         signal,
       })

@@ -26,6 +26,8 @@ export interface EventStreamOptions {
    * `commented`: the stream has sent a comment, now or on an earlier connection.
    */
   readonly idleTimeout: (open: boolean, commented: boolean) => number | false | undefined
+  /** ms without an answer before a connection counts as late. */
+  readonly lateAfter?: number
   /** After each change of state. */
   readonly onChange: (state: ReconnectionState) => void
   /** Once per network chunk that completed messages. */
@@ -81,10 +83,16 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     connection = new AbortController()
     const { signal } = connection
     lastByteAt = clock.now()
-    watchSilence()
+    if (options.lateAfter) wake(options.lateAfter, 'late answer', late)
+    else watchSilence()
     live(signal).catch((error: unknown) => {
       if (!signal.aborted) fail(error)
     })
+  }
+
+  function late(): void {
+    go({ type: 'late' })
+    watchSilence()
   }
 
   /** Runs until the connection is over, and rejects with the reason unless the server has ended the stream for good. */

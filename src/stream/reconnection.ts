@@ -14,6 +14,8 @@
  *    failed, complete ── start ──▶ connecting        any ── stop ──▶ idle
  * ```
  *
+ *    connecting ── late ──▶ connecting, and shows that no answer has come for a while
+ *
  * `failures` counts failed attempts in a row. An open connection forgets them only when it has lived for
  * `backoff.resetAfter`: a server that accepts and closes at once never becomes a loop.
  */
@@ -27,6 +29,8 @@ export type ReconnectionState =
       readonly failures: number
       readonly since: number
       readonly error: MillraceError | undefined
+      /** Nothing was answered for some time. */
+      readonly late?: true
     }
   | { readonly name: 'open'; readonly failures: number; readonly since: number }
   | { readonly name: 'waiting'; readonly failures: number; readonly retryAt: number; readonly error: MillraceError }
@@ -35,7 +39,7 @@ export type ReconnectionState =
   | { readonly name: 'failed'; readonly error: MillraceError }
 
 export type ReconnectionEvent =
-  | { readonly type: 'start' | 'opened' | 'finished' | 'due' | 'pause' | 'resume' | 'replace' | 'stop' }
+  | { readonly type: 'start' | 'late' | 'opened' | 'finished' | 'due' | 'pause' | 'resume' | 'replace' | 'stop' }
   | { readonly type: 'lost'; readonly error: MillraceError; readonly random: number; readonly floor: number }
   | { readonly type: 'refused'; readonly error: MillraceError }
 
@@ -74,6 +78,8 @@ export function createReconnection(
         return connect(state.name === 'waiting', error)
       case 'replace':
         return connect(active, error)
+      case 'late':
+        return state.name === 'connecting' ? { state: { ...state, late: true }, effects: [] } : { state, effects: [] }
       case 'opened':
         return to(state.name === 'connecting', { name: 'open', failures, since: now }, [])
       case 'finished':

@@ -86,14 +86,13 @@ export const stream = (...chunks: Answer['chunks']): Answer => ({
 export const openStream = (...chunks: Answer['chunks']): Answer => ({ ...stream(...chunks), after: 'stay' })
 /** A stream that stays open until the scenario cuts it. */
 export const cutStream = (...chunks: Answer['chunks']): Answer => ({ ...stream(...chunks), after: 'cut' })
-/** An event stream by its body alone: status and headers are these. */
+/** Any answer; if it is a 200, with the body of a stream. */
 export const answer = (status: number, headers: Record<string, string | readonly string[]> = {}): Answer => ({
   head: { status, headers },
   chunks: status === 200 ? ['retry: 1\ndata: a\n\n'] : [],
   after: 'end',
 })
-export const redirect = (location: string, status = 302, headers: Record<string, string> = {}): Answer =>
-  answer(status, { ...headers, location })
+export const redirect = (location: string, status = 302): Answer => answer(status, { location })
 /** No answer: the connection is reset. */
 export const reset: Answer = { chunks: [], after: 'reset' }
 /** No answer, ever. */

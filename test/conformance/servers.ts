@@ -5,12 +5,13 @@ import type { Origins } from './run'
 
 export interface Servers {
   readonly origins: Origins
-  /** Where the answers of the case with this index are; each player has its own. */
-  place(index: number, player: string): string
   close(): Promise<void>
 }
 
-/** Three origins that play the server's part of all cases. `pages` are files of the page's own, by path. */
+/**
+ * Three origins that play the server's part of all cases. The case with the index n has its place at `/n/player`, so
+ * that players know nothing of each other. `pages` are the page's own files, by path.
+ */
 export async function startServers(cases: readonly Case[], pages: Record<string, string> = {}): Promise<Servers> {
   const seen = new Map<string, (SeenRequest & { over: boolean })[]>()
   const waiting = new Map<string, ServerResponse>()
@@ -26,7 +27,6 @@ export async function startServers(cases: readonly Case[], pages: Record<string,
 
   return {
     origins,
-    place: (index, player) => `/${index}/${player}`,
     async close() {
       await Promise.all([same, other, log].map((server) => server.close()))
     },

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { resolve } from 'node:path'
 import type { Page } from 'playwright-core'
 import { servePages, startBrowser } from './browser'
@@ -12,8 +13,8 @@ export interface TabRecord {
   alerts: { code: string; message: string }[]
 }
 
-export interface Tab {
-  readonly page: Page
+export interface Tab<P = Page> {
+  readonly page: P
   read(): Promise<TabRecord>
   /** Runs in the tab, where `client`, `Millrace`, `record` and `subscription` are. */
   run<T>(code: string): Promise<T>
@@ -22,6 +23,9 @@ export interface Tab {
 
 const SCRIPT = `
   const query = new URLSearchParams(location.search)
+  window.errors = []
+  addEventListener('error', ({ message }) => errors.push(message))
+  addEventListener('unhandledrejection', ({ reason }) => errors.push('unhandled: ' + reason))
   window.record = { ids: [], states: [], polls: [], alerts: [] }
   window.client = Millrace.createClient({
     environment: 'test', backoff: { base: 50, cap: 200 }, ...JSON.parse(query.get('options') ?? '{}')
@@ -66,8 +70,15 @@ const PAGE =
 export type ReadableTab = Pick<Tab, 'read'>
 
 /** A server that counts: a journal at `/stream` that replays by `Last-Event-ID`, `/snapshot`, `/poll`. */
-export async function serveTabs({ ids = true, pages = {} as Readonly<Record<string, string>> } = {}) {
+export async function serveTabs({
+  ids = true,
+  /** Each stream begins with a comment: Firefox tells of no answer before its first byte. */
+  greets = false,
+  pages = {} as Readonly<Record<string, string>>,
+} = {}) {
   const streams = new Map<(text: string) => void, string>()
+  const sockets = new Set<Socket>()
+  let refusal: { status: number; headers: Record<string, string> } | undefined
   let last = 0
   let mostOpen = 0
   let overSince: number | undefined
@@ -111,13 +122,18 @@ export async function serveTabs({ ids = true, pages = {} as Readonly<Record<stri
           return response.writeHead(204).end()
         }
         if (!url.startsWith('/stream')) return response.writeHead(404).end()
+        if (refusal) return response.writeHead(refusal.status, refusal.headers).end()
         startStream(response)
+        if (greets) response.write(':\n')
+        const socket = response.socket!
+        sockets.add(socket)
         const write = (text: string) => response.write(text)
         streams.set(write, url)
         changed()
         response.once('close', () => {
           streams.delete(write)
           changed()
+            sockets.delete(socket)
         })
         const known = headers['last-event-id']
         if (known !== undefined) for (let n = Number(known) + 1; n <= last; n += 1) write(frame(n))
@@ -148,6 +164,18 @@ export async function serveTabs({ ids = true, pages = {} as Readonly<Record<stri
     /** `performance.now()` when there was last one after there had been none, or more. */
     get oneSince() {
       return oneSince
+    },
+    /** Resets the connection of every stream. */
+    drop() {
+      for (const socket of sockets) socket.resetAndDestroy()
+    },
+    /** Streams are answered so from now on. */
+    refuse(status: number, headers: Record<string, string> = {}) {
+      refusal = { status, headers }
+    },
+    /** Streams are let in again. */
+    accept() {
+      refusal = undefined
     },
     /** The most ms on end that there was more than one. */
     get longestOver() {
@@ -196,7 +224,8 @@ export async function startTabs(
   })
 }
 
-function tabOf(page: Page): Tab {
+/** A page of any browser that can evaluate. */
+export function tabOf<P extends { evaluate(expression: string): Promise<unknown> }>(page: P): Tab<P> {
   const read = () => page.evaluate('record') as Promise<TabRecord>
   return {
     page,

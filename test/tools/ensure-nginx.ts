@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
-import { aptGet } from './ensure-chromium'
+import { aptGet } from './debian-program'
 
 /** nginx, and the module nchan for it, which the tests of proxies and of other people's servers start as children. */
 export const nginx = '/usr/sbin/nginx'

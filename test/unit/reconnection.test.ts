@@ -31,6 +31,7 @@ const states: Record<StateName, ReconnectionState> = {
 }
 const events: Record<EventName, ReconnectionEvent> = {
   start: { type: 'start' },
+  late: { type: 'late' },
   opened: { type: 'opened' },
   finished: { type: 'finished' },
   due: { type: 'due' },
@@ -45,6 +46,7 @@ const events: Record<EventName, ReconnectionEvent> = {
 const table: Record<StateName, Record<EventName, Expected>> = {
   idle: {
     start: ['connecting', 'connect'],
+    late: 'same',
     opened: 'same',
     finished: 'same',
     due: 'same',
@@ -57,6 +59,7 @@ const table: Record<StateName, Record<EventName, Expected>> = {
   },
   connecting: {
     start: 'same',
+    late: ['connecting'],
     opened: ['open'],
     finished: ['complete', 'disconnect'],
     due: 'same',
@@ -69,6 +72,7 @@ const table: Record<StateName, Record<EventName, Expected>> = {
   },
   open: {
     start: 'same',
+    late: 'same',
     opened: 'same',
     finished: ['complete', 'disconnect'],
     due: 'same',
@@ -81,6 +85,7 @@ const table: Record<StateName, Record<EventName, Expected>> = {
   },
   waiting: {
     start: 'same',
+    late: 'same',
     opened: 'same',
     finished: 'same',
     due: ['connecting', 'connect'],
@@ -93,6 +98,7 @@ const table: Record<StateName, Record<EventName, Expected>> = {
   },
   paused: {
     start: ['connecting', 'connect'],
+    late: 'same',
     opened: 'same',
     finished: 'same',
     due: 'same',
@@ -105,6 +111,7 @@ const table: Record<StateName, Record<EventName, Expected>> = {
   },
   complete: {
     start: ['connecting', 'connect'],
+    late: 'same',
     opened: 'same',
     finished: 'same',
     due: 'same',
@@ -117,6 +124,7 @@ const table: Record<StateName, Record<EventName, Expected>> = {
   },
   failed: {
     start: ['connecting', 'connect'],
+    late: 'same',
     opened: 'same',
     finished: 'same',
     due: 'same',

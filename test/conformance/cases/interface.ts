@@ -1,4 +1,4 @@
-import { type Case, openStream, type Scenario, stream } from '../case'
+import { type Case, openStream, type Scenario, silence, stream } from '../case'
 
 const LIVE = { '': [openStream('data: a\n\ndata: b\n\ndata: c\n\n')] }
 const NONE = {}
@@ -293,7 +293,7 @@ export const interfaces: readonly Case[] = [
   ),
   of(
     'close() before there is an answer aborts the request and dispatches nothing',
-    { '': [{ chunks: [], after: 'stay' }] },
+    { '': [silence] },
     async ({ listen, until, requests, meanwhile }) => {
       const { source, log } = listen()
       await until(async () => (await requests()).length > 0)

@@ -1,0 +1,79 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe } from 'vitest'
+import { figure } from '../support/figures'
+import { closeServers } from '../support/http-server'
+import { serveTabs, type Tab, tabOf } from '../support/tabs'
+import { startChromium } from './chromium'
+import type { Engine, EnginePage } from './engine'
+import { startFirefox } from './firefox'
+import { startWebKit } from './webkit'
+
+export type EngineTab = Tab<EnginePage>
+
+/** A server of the test's own, and with it an origin of its own, in a browser that was started for all tests. */
+export type World = Awaited<ReturnType<typeof serveTabs>> & {
+  readonly engine: Engine
+  openTab(query?: string): Promise<EngineTab>
+}
+
+export const engines = [
+  ['Chromium', startChromium],
+  ['Firefox', startFirefox],
+  ['WebKit', startWebKit],
+] as const
+
+/** An installation, where one is missing. */
+export const START_WITHIN = 10 * 60_000
+
+/** Declares the tests once for each engine. No tab may have an error that nobody caught. */
+export function inEachEngine(
+  what: string,
+  declare: (at: (options?: { ids?: boolean; greets?: boolean }) => Promise<World>) => void,
+): void {
+  describe.each(engines)(`${what} in %s`, (name, start) => {
+    let engine: Engine
+    let passed = 0
+    let all = 0
+    const tabs = new Set<EngineTab>()
+    beforeAll(async () => {
+      engine = await start()
+    }, START_WITHIN)
+    afterAll(async () => {
+      figure('Engines', `${name} ${engine.version}: ${what}`, `${passed} of ${all}`)
+      await engine.close()
+    })
+    beforeEach(() => {
+      all += 1
+    })
+    afterEach(closeServers)
+    afterEach(async ({ task }) => {
+      const errors: string[] = []
+      for (const { page, run } of tabs) {
+        errors.push(...(await run<string[]>('window.errors ?? []')))
+        await page.close()
+      }
+      tabs.clear()
+      if (errors.length > 0) throw new Error(`Nobody caught ${errors.join(', ')}`)
+      if (task.result?.state === 'pass') passed += 1
+    })
+    declare(async (options) => {
+      const world = await serveTabs({ greets: true, ...options })
+      return Object.assign(world, {
+        engine,
+        async openTab(query = '') {
+          const page = await engine.openPage(world.server.url(`/${query}`))
+          const tab: EngineTab = tabOf({
+            ...page,
+            close: () => {
+              tabs.delete(tab)
+              return page.close()
+            },
+          })
+          tabs.add(tab)
+          return tab
+        },
+      })
+    })
+  })
+}
+
+export const inQuery = (name: string, value: unknown): string => `${name}=${encodeURIComponent(JSON.stringify(value))}`
