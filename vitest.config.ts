@@ -32,7 +32,7 @@ const withVue33 = {
 }
 
 /** Tests that know only the public API, and so run against the sources and against what is published. */
-const publicTests = ['test/{laws,field-reports,behaviour,conformance,types,recipes}/**/*.test.{ts,tsx}']
+const publicTests = ['test/{laws,field-reports,behaviour,conformance,hostile,types,recipes}/**/*.test.{ts,tsx}']
 
 /** One file at a time, after the projects of the earlier groups. */
 const alone = (groupOrder: number) => ({ maxWorkers: 1, sequence: { groupOrder } })

@@ -3,7 +3,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Clock } from '../primitives/clock'
 import { isMillraceError } from '../primitives/errors'
 import { networkError, requestError } from '../primitives/http'
-import { issueAt, printable } from '../primitives/printable'
+import { issueAt, outcomeOf, printable } from '../primitives/printable'
 
 /** A JSON body beyond this is refused: it would be held in memory several times over. */
 const LARGEST_JSON = 32 * 2 ** 20
@@ -69,13 +69,26 @@ export async function readJson(
   }
 }
 
+/** ms that a schema may take which does not answer at once. */
+export const SCHEMA_TIMEOUT = 15_000
+
 /** Validates with any Standard Schema. Rejects with `invalid-body`. */
 export async function validateBody<T>(
   schema: StandardSchemaV1<unknown, T>,
   value: unknown,
   endpoint: string,
+  clock: Clock,
 ): Promise<T> {
-  const result = await schema['~standard'].validate(value)
+  let answer = schema['~standard'].validate(value)
+  if (answer instanceof Promise) {
+    let cancelTimer = () => {}
+    const late = new Promise<never>((_, reject) => {
+      const giveUp = () => reject(invalidBody(endpoint, `its schema has not validated within ${SCHEMA_TIMEOUT} ms`))
+      cancelTimer = clock.after(SCHEMA_TIMEOUT, giveUp, `schema ${endpoint}`)
+    })
+    answer = await Promise.race([answer, late]).finally(cancelTimer)
+  }
+  const result = outcomeOf(answer)
   if (!result.issues) return result.value
   throw invalidBody(
     endpoint,

@@ -310,7 +310,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   async function validate<T>(schema: Schema<T>, value: unknown, endpoint: string): Promise<T> {
     const last = validated.get(schema)
     if (last?.value === value) return last?.output as T
-    const output = shareStructure(last?.output, await validateBody(schema, value, endpoint))
+    const output = shareStructure(last?.output, await validateBody(schema, value, endpoint, clock))
     validated.set(schema, { value, output })
     return output
   }

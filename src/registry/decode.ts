@@ -1,6 +1,6 @@
 /** Messages to typed events: JSON, one envelope, schemas. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { issueAt, printable } from '../primitives/printable'
+import { issueAt, outcomeOf, printable } from '../primitives/printable'
 import type { Message } from '../stream/messages'
 import type { ChannelDefinition, Schemas, StreamEvent } from './define-channel'
 
@@ -18,6 +18,9 @@ export function decode(definition: ChannelDefinition, message: Message, received
       return 'could not be read by `normalize`, which threw'
     }
     if (!named) return undefined
+    if (named instanceof Promise) named.catch(() => {})
+    if (typeof named.type !== 'string')
+      return 'could not be read by `normalize`: expected it to answer `{ type, data }`'
   } else named = unwrap(event, parse(data), events)
 
   const { type } = named
@@ -36,8 +39,9 @@ export function decode(definition: ChannelDefinition, message: Message, received
       result.catch(() => {})
       return `"${type}" has a schema that validates asynchronously, or throws: expected one that answers at once`
     }
-    if (result.issues) return `"${printable(type)}" does not fit its schema${issueAt(result.issues)}`
-    value = result.value
+    const outcome = outcomeOf(result)
+    if (outcome.issues) return `"${printable(type)}" does not fit its schema${issueAt(outcome.issues)}`
+    value = outcome.value
   }
   return id === undefined ? { type, data: value, receivedAt } : { type, data: value, id, receivedAt }
 }

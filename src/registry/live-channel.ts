@@ -1,4 +1,6 @@
 /** A channel that somebody wants: joins its sources, shows how they are doing, and leaves them when nobody does any more. */
+
+import { SCHEMA_TIMEOUT } from '../network/body'
 import type { JsonAnswer } from '../network/coordinated-fetch'
 import type { AlertCode } from '../primitives/alerts'
 import { MillraceError } from '../primitives/errors'
@@ -48,6 +50,8 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   #state: ChannelState<unknown> | undefined
   #ended: Connectivity | undefined
   #cancelGrace: (() => void) | undefined
+  /** Ends the wait for a schema that takes its time. */
+  #stopValidation: (() => void) | undefined
   #isPolling = false
   /** The stream was not open, so what was polled meanwhile is newer than what it will replay. */
   #wasPolled = false
@@ -211,6 +215,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
 
   #leave(): void {
     const { stream, snapshot } = this
+    this.#validated()
     this.stream = this.snapshot = this.#snapshotError = this.#bodyError = undefined
     this.#open = undefined
     this.#hasOpened = this.#isPolling = this.#wasPolled = this.#snapshotFailed = false
@@ -376,8 +381,20 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   onAnswer(answer: JsonAnswer, endpoint: string): void {
     const { data } = this
     const body = readSnapshot(this.#definition, answer)
-    if (body instanceof Promise) void body.then((late) => data === this.data && this.#takeBody(late, endpoint))
-    else this.#takeBody(body, endpoint)
+    if (!(body instanceof Promise)) return this.#takeBody(body, endpoint)
+    const take = (late: SnapshotBody) => {
+      if (data !== this.data) return
+      this.#validated()
+      this.#takeBody(late, endpoint)
+    }
+    void body.then(take)
+    const why = `its schema has not validated within ${SCHEMA_TIMEOUT} ms`
+    this.#stopValidation ??= this.#context.clock.after(SCHEMA_TIMEOUT, () => take({ why }), `schema ${this.key}`)
+  }
+
+  #validated(): void {
+    this.#stopValidation?.()
+    this.#stopValidation = undefined
   }
 
   #takeBody(body: SnapshotBody, endpoint: string): void {

@@ -2,7 +2,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { JsonAnswer } from '../network/coordinated-fetch'
 import { reportException } from '../primitives/errors'
-import { issueAt } from '../primitives/printable'
+import { issueAt, outcomeOf } from '../primitives/printable'
 import type { ChannelDefinition, Position } from './define-channel'
 
 export type SnapshotBody =
@@ -19,7 +19,8 @@ export function readSnapshot(
     reportException(cause)
     return { why: 'could not be taken by `schema`, `fromSnapshot` or `position`, which threw', cause }
   }
-  const shape = (validated: StandardSchemaV1.Result<unknown> | undefined): SnapshotBody => {
+  const shape = (answer: StandardSchemaV1.Result<unknown> | undefined): SnapshotBody => {
+    const validated = schema && outcomeOf(answer)
     if (validated?.issues) return { why: `does not fit its schema${issueAt(validated.issues)}` }
     const body = validated ? validated.value : value
     const id = headers.get('last-event-id')

@@ -80,15 +80,19 @@ export function createReplayFilter(account: (bytes: number) => void): ReplayFilt
     for (let i = Math.max(0, messages.length - MOST_MESSAGES); i < messages.length; i++) {
       const message = messages[i] as Message
       if (message.lastEventId === '') continue
-      characters += message.data.length
-      if (next - oldest === MOST_MESSAGES) characters -= at(oldest++).data.length
+      characters += sizeOf(message)
+      if (next - oldest === MOST_MESSAGES) characters -= sizeOf(at(oldest++))
       ring[next++ & (MOST_MESSAGES - 1)] = message
       while (characters > MOST_CHARACTERS) {
-        characters -= at(oldest).data.length
+        characters -= sizeOf(at(oldest))
         ring[oldest++ & (MOST_MESSAGES - 1)] = undefined as never
       }
     }
     account(2 * (characters - before))
     return messages
   }
+}
+
+function sizeOf({ event, data, lastEventId }: Message): number {
+  return event.length + data.length + lastEventId.length
 }

@@ -103,5 +103,10 @@ function textOf(data: unknown, path: readonly string[]): string {
     if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return ''
     value = (value as Record<string, unknown>)[name]
   }
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+  try {
+    return typeof value === 'object' ? JSON.stringify(value) : String(value)
+  } catch {
+    // So deep that it cannot be written out: nobody could read it.
+    return ''
+  }
 }

@@ -31,17 +31,19 @@ export function ensurePrograms(...programs: readonly Program[]): string[] {
 }
 
 function install(programs: readonly Program[]): void {
-  const run = (...args: string[]) =>
-    execFileSync('apt-get', args, {
-      stdio: ['ignore', 'inherit', 'inherit'],
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-    })
   try {
-    run('update', '-q')
-    run('install', '-q', '-y', ...programs.map(({ debianPackage }) => debianPackage))
+    aptGet('update', '-q')
+    aptGet('install', '-q', '-y', ...programs.map(({ debianPackage }) => debianPackage))
   } catch (cause) {
     fail(programs[0]!, cause)
   }
+}
+
+export function aptGet(...args: string[]): void {
+  execFileSync('apt-get', args, {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  })
 }
 
 function fail({ name, debianPackage, variable }: Program, cause?: unknown): never {
