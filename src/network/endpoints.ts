@@ -16,8 +16,8 @@ export interface Endpoint {
   readonly claims: Set<() => number>
   /** The last answers and failures, streams apart, oldest first. */
   readonly recent: { readonly duration: number; readonly failed: boolean }[]
-  /** When requests of the last minute were sent, oldest first. */
-  readonly sentAt: number[]
+  /** How many requests were sent in each 5 s of the last minute that saw any, oldest first. */
+  readonly sent: { readonly step: number; count: number }[]
 }
 
 export interface EndpointFigures {
@@ -32,8 +32,9 @@ export interface EndpointFigures {
 /** How many endpoints are remembered; the least recently used go first. */
 const MOST_ENDPOINTS = 500
 const MOST_RECENT = 100
-const MOST_SENT = 1_000
-const MINUTE = 60_000
+const STEP = 5_000
+/** Of a minute. */
+const STEPS = 12
 
 export interface Endpoints {
   of(name: string): Endpoint
@@ -66,7 +67,7 @@ export function createEndpoints(): Endpoints {
         pacing: 0,
         claims: new Set(),
         recent: [],
-        sentAt: [],
+        sent: [],
       }
       known.set(name, endpoint)
       return endpoint
@@ -74,9 +75,11 @@ export function createEndpoints(): Endpoints {
   }
 }
 
-export function recordSent({ sentAt }: Endpoint, at: number): void {
-  sentAt.push(at)
-  while (sentAt.length > MOST_SENT || at - (sentAt[0] as number) > MINUTE) sentAt.shift()
+export function recordSent({ sent }: Endpoint, at: number): void {
+  const step = Math.floor(at / STEP)
+  const last = sent.at(-1)
+  if (last?.step === step) last.count++
+  else if (sent.push({ step, count: 1 }) > STEPS) sent.shift()
 }
 
 export function recordOutcome({ recent }: Endpoint, duration: number, failed: boolean): void {
@@ -91,11 +94,12 @@ export const failuresPer100 = (endpoint: Endpoint): number => failuresOf(endpoin
 
 /** One endpoint's figures, as `client.stats()` shows them. */
 export function figuresOf(endpoint: Endpoint, now: number): EndpointFigures {
-  const { recent, sentAt } = endpoint
+  const { recent, sent } = endpoint
+  const step = Math.floor(now / STEP)
   const durations = recent.map(({ duration }) => duration).sort((a, b) => a - b)
   const percentile = (share: number) => durations[Math.floor(durations.length * share)] ?? 0
   return {
-    lastMinute: sentAt.filter((at) => now - at < MINUTE).length,
+    lastMinute: sent.reduce((sum, part) => sum + (part.step > step - STEPS ? part.count : 0), 0),
     p50: percentile(0.5),
     p95: percentile(0.95),
     errorRate: recent.length && failuresOf(endpoint) / recent.length,

@@ -24,6 +24,8 @@ export class Subscribers {
   readonly #members = new Set<Subscriber>()
   /** A copy to iterate over while members come and go, made anew only after they did. */
   #list: readonly Subscriber[] | undefined
+  /** Those of them who want the state: most events change it, and often nobody asks. */
+  #watchers: readonly Subscriber[] = []
   #cancelFrame: (() => void) | undefined
 
   constructor(clock: Clock, owner: Owner) {
@@ -50,7 +52,10 @@ export class Subscribers {
   }
 
   #everybody(): readonly Subscriber[] {
-    this.#list ??= [...this.#members]
+    if (!this.#list) {
+      this.#list = [...this.#members]
+      this.#watchers = this.#list.filter(({ observer }) => observer.state)
+    }
     return this.#list
   }
 
@@ -111,11 +116,9 @@ export class Subscribers {
 
   /** The state has changed: with `now`, everybody is told; else those who take every event are. */
   stateChanged(now: boolean): void {
-    const list = this.#everybody()
-    for (let i = 0; i < list.length; i++) {
-      const subscriber = list[i] as Subscriber
-      const { observer, options } = subscriber
-      if (!observer.state) continue
+    this.#everybody()
+    for (const subscriber of this.#watchers) {
+      const { options } = subscriber
       if (now || !options.delivery || options.delivery === 'each') this.tell(subscriber)
       else if (!subscriber.owedState) {
         subscriber.owedState = true
