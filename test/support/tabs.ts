@@ -133,7 +133,7 @@ export async function serveTabs({
         response.once('close', () => {
           streams.delete(write)
           changed()
-            sockets.delete(socket)
+          sockets.delete(socket)
         })
         const known = headers['last-event-id']
         if (known !== undefined) for (let n = Number(known) + 1; n <= last; n += 1) write(frame(n))
