@@ -69,19 +69,20 @@ describe('the figures of an endpoint', () => {
     expect(failuresPer100(fresh())).toBe(0)
   })
 
-  test('count what was sent in the last minute, not what was sent a minute ago', () => {
+  test('count what was sent in the last minute, to 5 s', () => {
     const endpoint = fresh()
     for (const at of [0, 1, 59_999, 60_000]) recordSent(endpoint, at)
-    expect(figuresOf(endpoint, 60_000).lastMinute).toBe(3)
+    expect(figuresOf(endpoint, 59_999).lastMinute).toBe(3)
+    expect(figuresOf(endpoint, 60_000).lastMinute).toBe(2)
     expect(figuresOf(endpoint, 119_999).lastMinute).toBe(1)
+    expect(figuresOf(endpoint, 120_000).lastMinute).toBe(0)
   })
 
-  test('keep no moment that is over a minute ago, and never over a thousand', () => {
+  test('keep a number for each 5 s of a minute, and no more, however much is sent', () => {
     const endpoint = fresh()
-    for (const at of [0, 1, 60_000, 60_001]) recordSent(endpoint, at)
-    expect(endpoint.sentAt).toEqual([1, 60_000, 60_001])
-    for (let n = 0; n < 2_000; n += 1) recordSent(endpoint, 60_001)
-    expect(endpoint.sentAt).toHaveLength(1_000)
+    for (let at = 0; at < 200_000; at += 100) recordSent(endpoint, at)
+    expect(endpoint.sent).toHaveLength(12)
+    expect(figuresOf(endpoint, 199_999).lastMinute).toBe(600)
   })
 
   test('are of the last hundred answers, whatever their order', () => {
