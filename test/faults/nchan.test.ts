@@ -43,7 +43,7 @@ describe.each(readerNames)('%s that follows nchan', (name) => {
     expect(proxy.connections).toBe(cuts.length + 2)
   })
 
-  test('hears on over a reload, and what is published after a restart, which nchan forgets all before', async () => {
+  test('hears on over a reload, and what is published after a restart', async () => {
     const nginx = await startNginx(NCHAN)
     const reader = readers[name](nginx.url('/news'))
     await until(() => reader.isOpen)

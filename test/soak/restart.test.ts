@@ -1,0 +1,122 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { type Client, createClient } from 'millrace'
+import { afterEach, expect, test } from 'vitest'
+import { figure } from '../support/figures'
+import { until } from '../support/until'
+
+const CLIENTS = 1_000
+/** ms that the server is gone: long enough for several attempts of each. */
+const DOWN = 10_000
+const SECTION = 'Faults'
+
+const clients: Client[] = []
+const children = new Set<ChildProcess>()
+
+afterEach(() => {
+  for (const client of clients.splice(0)) client.close()
+  for (const child of children) child.kill('SIGKILL')
+})
+
+async function startServer(port: number, last: number): Promise<{ port: number; child: ChildProcess }> {
+  const file = fileURLToPath(new URL('restart.server.ts', import.meta.url))
+  const child = fork(file, [`${port}`, `${last}`], { execArgv: ['--import', 'tsx'] })
+  children.add(child)
+  child.once('exit', () => children.delete(child))
+  const taken = await new Promise<number>((resolve, reject) => {
+    child.once('message', (message) => resolve(message as number))
+    child.once('exit', () => reject(new Error('the server ended')))
+  })
+  return { port: taken, child }
+}
+
+/** The most in any second, from any moment on, of times in order. */
+function peakSecond(sorted: readonly number[]): number {
+  let from = 0
+  let most = 0
+  for (const [at, time] of sorted.entries()) {
+    while (time - sorted[from]! >= 1_000) from += 1
+    most = Math.max(most, at - from + 1)
+  }
+  return most
+}
+
+const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`
+
+test(`${CLIENTS} clients come back to a server that was killed, spread out, and have lost nothing`, async () => {
+  const heard: number[][] = []
+  const attempts: number[] = []
+  const listening = new Set<number>()
+  let last = 0
+  let isUp = true
+  let { port, child } = await startServer(0, last)
+  for (let n = 0; n < CLIENTS; n += 1) {
+    const ids: number[] = []
+    heard.push(ids)
+    const client = createClient({
+      environment: 'production',
+      fetch: (input, init) => {
+        attempts.push(performance.now())
+        return fetch(input, init)
+      },
+    })
+    clients.push(client)
+    client.subscribe(`http://127.0.0.1:${port}/`, {
+      next: ({ id }) => ids.push(Number(id)),
+      state: ({ status }) => (status === 'live' ? listening.add(n) : listening.delete(n)),
+    })
+  }
+  const writing = setInterval(() => {
+    last += 1
+    if (isUp) child.send(last)
+  }, 500)
+  try {
+    await until(() => listening.size === CLIENTS, { what: 'all clients to be live', within: 60_000 })
+    // A connection that has lived is one whose loss is its first.
+    const lived = performance.now()
+    await until(() => performance.now() - lived > 6_000, { what: 'a while of life', within: 10_000 })
+
+    attempts.length = 0
+    isUp = false
+    child.kill('SIGKILL')
+    await until(() => listening.size === 0, 'all clients to notice')
+    const killed = performance.now()
+    await until(() => performance.now() - killed > DOWN, { what: 'the server to be gone for a while', within: 20_000 })
+    const started = await startServer(port, last)
+    child = started.child
+    isUp = true
+    const back = performance.now()
+    await until(() => listening.size === CLIENTS, { what: 'all clients to be back', within: 90_000 })
+    const all = performance.now()
+    clearInterval(writing)
+    last += 1
+    child.send(last)
+    await until(() => heard.every((ids) => ids.at(-1) === last), { what: 'all events', within: 20_000 })
+
+    const whole = attempts.filter((time) => time < all).sort((a, b) => a - b)
+    const arrivals = whole.filter((time) => time >= back)
+    const half = arrivals.slice(0, arrivals.length >> 1)
+    const most = arrivals.slice(0, Math.floor(0.9 * arrivals.length))
+    // Of the first half: the others have waited long already, and their tail would make any mean look small.
+    const mean = (1_000 * half.length) / (half.at(-1)! - back)
+    figure(SECTION, 'clients of a server that is killed, and back after', `${CLIENTS}, ${seconds(DOWN)}`)
+    figure(SECTION, 'attempts of a client until it is live again', (whole.length / CLIENTS).toFixed(1))
+    figure(SECTION, 'attempts in the busiest second: the first after the kill', `${peakSecond(whole)}`)
+    figure(SECTION, 'attempts in the busiest second of the server that is back', `${peakSecond(arrivals)}`)
+    figure(SECTION, 'attempts in its mean second while the first half comes back', mean.toFixed(0))
+    figure(
+      SECTION,
+      'half of the clients, nine of ten, all of them live again after',
+      [half.at(-1)! - back, most.at(-1)! - back, all - back].map(seconds).join(', '),
+    )
+    const lost = heard.reduce((sum, ids) => sum + last - new Set(ids).size, 0)
+    const doubled = heard.reduce((sum, ids) => sum + ids.length - new Set(ids).size, 0)
+    figure(SECTION, 'events sent, lost, doubled', `${CLIENTS * last}, ${lost}, ${doubled}`)
+
+    const wrong = heard.findIndex((ids) => ids.length !== last || ids.some((id, at) => id !== at + 1))
+    expect(wrong < 0 ? [] : heard[wrong]).toEqual([])
+    expect(peakSecond(arrivals)).toBeLessThan(2 * mean)
+  } finally {
+    clearInterval(writing)
+  }
+})
