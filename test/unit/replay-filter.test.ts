@@ -94,7 +94,10 @@ describe('a replay filter', () => {
     for (let n = 0; n < 40; n += 1) filter.sift(range(n * 100 + 1, n * 100 + 100))
     expect(filter.since('2977')).toHaveLength(1_023)
     expect(filter.since('2976')).toBeUndefined()
-    const held = range(2_977, 4_000).reduce((sum, { data }) => sum + 2 * data.length, 0)
+    const held = range(2_977, 4_000).reduce(
+      (sum, { event, data, lastEventId }) => sum + 2 * (event.length + data.length + lastEventId.length),
+      0,
+    )
     expect(bytes()).toBeGreaterThanOrEqual(held)
     expect(bytes()).toBeLessThanOrEqual(held + 1_000)
     filter.clear()
@@ -103,7 +106,8 @@ describe('a replay filter', () => {
 
   test('remembers at most 8 MB, however few messages that is', () => {
     const { filter, bytes } = makeFilter()
-    const large = 'x'.repeat(2 ** 20)
+    // Its id counts too.
+    const large = 'x'.repeat(2 ** 20 - 2)
     for (let n = 1; n <= 20; n += 1) filter.sift([message(n, large)])
     expect(bytes()).toBeLessThanOrEqual(8 * 2 ** 20)
     expect(filter.since('20')).toEqual([])
@@ -114,7 +118,7 @@ describe('a replay filter', () => {
   test('forgets for a few large messages as many small ones as it must, and none of the large', () => {
     const { filter } = makeFilter()
     filter.sift(range(1, 1_024))
-    const large = Array.from({ length: 5 }, (_, n) => message(2_000 + n, 'x'.repeat(2 ** 20)))
+    const large = Array.from({ length: 5 }, (_, n) => message(2_000 + n, 'x'.repeat(2 ** 20 - 4)))
     filter.sift(large)
     expect(filter.since('1024')).toBeUndefined()
     expect(filter.since('2001')).toEqual(large.slice(2))
