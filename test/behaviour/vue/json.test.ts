@@ -91,6 +91,9 @@ describe('a URL that is asked for once', () => {
     const both = ref(false)
     const shown = mount(() => [h(One), both.value && h(One)], client)
     await until(() => shown.text === 'complete 3')
+    // An answer of this very millisecond is as new as one that is asked for now.
+    const answeredAt = Date.now()
+    await until(() => Date.now() > answeredAt)
     await again()
     await until(() => shown.text === 'complete 4')
     // The newer answer is the one that is cached.
