@@ -181,10 +181,7 @@ describe('React, Vue and the script tag', { timeout: 90_000 }, () => {
     expect(errors).toEqual([])
   })
 
-  it('lose the server together, fail together, and are back together', async () => {
-    await allSay('live')
-    await inflict('drop')
-    await allSay('reconnecting')
+  it('fail together, are back together, and pause together', async () => {
     await allSay('live')
     await inflict('missing')
     await allSay('failed')
