@@ -1,5 +1,4 @@
 /** A channel that somebody wants: joins its sources, shows how they are doing, and leaves them when nobody does any more. */
-
 import { SCHEMA_TIMEOUT } from '../network/body'
 import type { JsonAnswer } from '../network/coordinated-fetch'
 import type { AlertCode } from '../primitives/alerts'

@@ -1,5 +1,4 @@
 /** Which source a target is: made once for all channels that want it, and for all tabs where they may share it. */
-
 import { isSecretHeader } from '../primitives/secret-headers'
 import { enterPage } from './page-sources'
 import { createSnapshotSource, type SnapshotSource } from './snapshot-source'

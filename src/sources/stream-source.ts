@@ -71,6 +71,7 @@ export interface StreamSource {
 }
 
 const DEFAULT_IDLE = 45_000
+/** ms without an answer before a snapshot no longer waits for its stream to open. */
 const LATE = 2_000
 
 export function createStreamSource(

@@ -12,9 +12,8 @@
  *    connecting, open ── refused ──▶ failed          connecting, open ── finished ──▶ complete
  *    connecting, open, waiting ── pause ──▶ paused ── resume, start ──▶ connecting
  *    failed, complete ── start ──▶ connecting        any ── stop ──▶ idle
+ *    connecting ── late ──▶ connecting, which then shows that no answer has come for a while
  * ```
- *
- *    connecting ── late ──▶ connecting, and shows that no answer has come for a while
  *
  * `failures` counts failed attempts in a row. An open connection forgets them only when it has lived for
  * `backoff.resetAfter`: a server that accepts and closes at once never becomes a loop.
