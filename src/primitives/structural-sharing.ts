@@ -12,18 +12,16 @@ export function shareStructure<T>(previous: unknown, next: T): T {
 const DEEPEST = 500
 
 /**
- * `seen`: what a part was compared with, and what came of it. JSON is a tree, but a body from another tab may contain
- * itself, or one part at every turn: to go all ways through it would never end.
+ * `seen`: what came of each part. JSON is a tree, but a body from another tab may contain itself, or one part at every
+ * turn: to go all ways through it would never end.
  */
-function share(previous: unknown, next: unknown, depth: number, seen: Map<unknown, [unknown, unknown]>): unknown {
+function share(previous: unknown, next: unknown, depth: number, seen: Map<unknown, unknown>): unknown {
   if (Object.is(previous, next)) return previous
   if (depth > DEEPEST || !isObject(previous) || !isObject(next)) return next
   const list = Array.isArray(next)
   if (list !== Array.isArray(previous)) return next
-  const before = seen.get(next)
-  if (before) return before[0] === previous ? before[1] : next
-  const outcome: [unknown, unknown] = [previous, next]
-  seen.set(next, outcome)
+  if (seen.has(next)) return seen.get(next)
+  seen.set(next, next)
   const keys = Object.keys(next)
   let equal = Object.keys(previous).length === keys.length
   const copy: Record<string, unknown> = list ? ([] as never) : {}
@@ -35,8 +33,9 @@ function share(previous: unknown, next: unknown, depth: number, seen: Map<unknow
     if (!known || !Object.is(value, previous[key])) equal = false
     copy[key] = value
   }
-  outcome[1] = equal ? previous : copy
-  return outcome[1]
+  const outcome = equal ? previous : copy
+  seen.set(next, outcome)
+  return outcome
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -136,6 +136,11 @@ describe('`normalize`', () => {
       throw new Error('secret')
     }
     expect(decode(channel({ normalize }), message('x'), NOW)).toBe('could not be read by `normalize`, which threw')
+    // A promise that fails must be nobody's unhandled rejection either.
+    for (const garbage of [{}, { type: 7, data: 1 }, Promise.reject(new Error('secret'))] as never[])
+      expect(decode(channel({ normalize: () => garbage }), message('x'), NOW)).toBe(
+        'could not be read by `normalize`: expected it to answer `{ type, data }`',
+      )
   })
 
   test('must name what is listed, where names are', () => {

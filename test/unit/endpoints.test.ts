@@ -74,8 +74,9 @@ describe('the figures of an endpoint', () => {
     for (const at of [0, 1, 59_999]) recordSent(endpoint, at)
     const counted = (now: number) => figuresOf(endpoint, now).lastMinute
     expect(counted(59_999)).toBe(3)
-    expect(counted(65_000)).toBe(1)
-    expect(counted(130_000)).toBe(0)
+    expect(counted(60_000)).toBe(1)
+    expect(counted(114_999)).toBe(1)
+    expect(counted(115_000)).toBe(0)
   })
 
   test('keep a number for each 5 s of a minute, and no more, however much is sent', () => {

@@ -357,3 +357,18 @@ describe('a silence', () => {
     expect(stream.state().name).toBe('waiting')
   })
 })
+
+describe('a connection that is not answered', () => {
+  test('counts as late after the given time, and is watched for silence from then on', async () => {
+    const { stream, clock, states, timers, latest, settle } = open({ lateAfter: 200, idleTimeout: () => 1_000 })
+    stream.send('start')
+    await settle()
+    expect(timers()).toEqual([['late answer GET /a', 200]])
+    await clock.advance(200)
+    expect(stream.state()).toMatchObject({ name: 'connecting', late: true })
+    expect(timers()).toEqual([['idle watch GET /a', 800]])
+    await latest().answer()
+    expect(stream.state()).not.toHaveProperty('late')
+    expect(states).toEqual(['connecting', 'connecting', 'open'])
+  })
+})

@@ -476,6 +476,15 @@ describe('an exchange', () => {
     expect(tracked.timers()).toEqual([])
   })
 
+  test('that may take for ever needs no timer', async () => {
+    const { send, clock, tracked } = openGate()
+    const sent = send({ timeout: Infinity })
+    await clock.advance(0)
+    expect(tracked.timers()).toEqual([])
+    await clock.advance(10 * DEFAULT_TIMEOUT)
+    expect(sent.outcome).toBeUndefined()
+  })
+
   test('that takes too long is cut off, though its `fetch` heeds no signal', async () => {
     expect(DEFAULT_TIMEOUT).toBe(15_000)
     const { send, calls, clock, tracked, counters } = openGate()

@@ -152,6 +152,7 @@ describe.each(Object.entries(table) as [StateName, Record<EventName, Expected>][
 
 describe('what a state carries', () => {
   test('an attempt knows since when it runs, how many failed before it and with what', () => {
+    expect(step(states.connecting, events.late, NOW).state).toEqual({ ...states.connecting, late: true })
     expect(step(states.waiting, events.due, NOW).state).toEqual({
       name: 'connecting',
       failures: 2,

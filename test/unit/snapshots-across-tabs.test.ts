@@ -152,6 +152,17 @@ describe('8 tabs that poll', () => {
     expect(await latest(pollers)).toHaveLength(1)
   })
 
+  test('greet a leader once when they come', async () => {
+    await open(60_000)
+    await world.clock.advance(5_000)
+    const said: string[] = []
+    const name = world.channels().find((name) => name.startsWith('millrace1 snapshot'))!
+    world.open().platform.open(name).onmessage = ({ data }) => said.push((data as { type: string }).type)
+    await open(60_000)
+    await world.clock.advance(1_000)
+    expect(said.filter((type) => /hello|welcome/.test(type))).toEqual(['hello', 'welcome'])
+  })
+
   test('forget what a crashed tab wanted', async () => {
     for (const interval of [10_000, 10_000, 1_000]) await open(interval)
     await world.clock.advance(5_000)
@@ -177,6 +188,25 @@ describe('`refresh()` of a follower', () => {
     expect(await asksIn(100)).toBe(1)
     expect(isDone).toBe(true)
     expect(follower.seen.at(-1)).toBe(before + 1)
+  })
+
+  test('is one request, however soon after the tab was opened', async () => {
+    for (let ms = 0; ms < 30; ms += 1) {
+      begin(ms + 1)
+      await open(60_000)
+      await world.clock.advance(5_000)
+      const { tab, client, seen } = await open(60_000)
+      await world.clock.advance(ms)
+      let isDone = false
+      await tab.act(
+        () =>
+          void client.refresh(channel()).then(() => {
+            isDone = true
+          }),
+      )
+      expect([await asksIn(1_000), isDone, seen.at(-1)]).toEqual([1, true, 2])
+      world.close()
+    }
   })
 
   test.each(['crash', 'hang', 'close'] as const)(

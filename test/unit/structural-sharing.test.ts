@@ -99,11 +99,32 @@ describe('structural sharing', () => {
     expect(shareStructure({ x: 1 }, point)).toBe(point)
   })
 
+  test('shares a part that stands in several places only where it equals what was there', () => {
+    const part = { a: 1 }
+    const previous = { one: { a: 1 }, two: { a: 2 }, three: { a: 3 } }
+    const shared = shareStructure(previous, { one: part, two: part, three: part }) as typeof previous
+    expect(shared).toEqual({ one: part, two: part, three: part })
+    expect(shared.one).toBe(previous.one)
+    const same = { a: 1 }
+    expect(shareStructure({ one: same, two: same }, { one: part, two: part })).toEqual({ one: part, two: part })
+    const again = { one: same, two: same }
+    expect(shareStructure(again, { one: part, two: part })).toBe(again)
+  })
+
   const nest = (levels: number) => {
     let value: unknown = 1
     for (let n = 0; n < levels; n += 1) value = [value]
     return value
   }
+
+  test('goes one way through a body that contains itself at every turn', () => {
+    const endless = () => {
+      const body: unknown[] = []
+      return body.push(body, body) && body
+    }
+    const next = endless()
+    expect(shareStructure(endless(), next)).toEqual(next)
+  })
 
   test('survives a body that is nested without end', () => {
     const next = nest(100_000)

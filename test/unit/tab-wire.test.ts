@@ -23,8 +23,11 @@ describe('a state that was told', () => {
     { name: 'polling' as const, failures: 1, retryAt: 7, error },
     { name: 'polling' as const, failures: 0, retryAt: 7, error: undefined },
     { name: 'connecting' as const, failures: 0, since: 1, error: undefined },
+    { name: 'connecting' as const, failures: 0, since: 1, error },
+    { name: 'open' as const, failures: 0, since: 1 },
     { name: 'paused' as const, failures: 1 },
     { name: 'complete' as const },
+    { name: 'idle' as const },
   ])('is the same in another tab: $name', (state) => {
     const arrived = unpack(structuredClone(pack(state))) as { error?: unknown }
     expect(arrived).toEqual(state)
@@ -53,6 +56,19 @@ describe('a state that was told', () => {
     { name: 'open', failures: 0, since: {} },
     { name: 'held-back', by: {} },
     { name: 'held-back' },
+    { name: 'connecting', since: 1 },
+    { name: 'connecting', failures: 1 },
+    { name: 'connecting', failures: 0, since: 1, error: 'none' },
+    { name: 'open', since: 1 },
+    { name: 'open', failures: 1 },
+    { name: 'waiting', failures: 1, retryAt: 7 },
+    { name: 'waiting', retryAt: 7, error: { code: 'http', message: 'no' } },
+    { name: 'paused' },
+    { name: 'polling' },
+    { name: 'polling', failures: 0, retryAt: 'soon' },
+    { name: 'complete', failures: 'many' },
+    { name: 'complete', since: 'noon' },
+    { name: 'idle', retryAt: 'soon' },
   ])('is none if it is %j', (value) => {
     expect(unpack(value)).toBeUndefined()
   })

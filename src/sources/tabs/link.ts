@@ -216,8 +216,8 @@ export function createLink(
     if (isGreeting) return
     isGreeting = true
     queueMicrotask(() => {
+      if (isGreeting && state === 'standby') post('hello', hooks.greeting())
       isGreeting = false
-      if (state === 'standby') post('hello', hooks.greeting())
     })
   }
 
@@ -240,6 +240,8 @@ export function createLink(
         hooks.onLeader(e)
       }
     } else if (state !== 'leading') return
+    // It answers what this tab was about to ask because of its epoch.
+    if (type === 'welcome') isGreeting = false
     if (type === 'hello') post('welcome', { to: from, ...hooks.welcome(message) })
     else if (type === 'ping') post('pong', { to: from, age: clock.now() - pulseAt, ...hooks.sign() })
     else if (type === 'pong' && (message.age as number) > FROZEN) send('suspect')

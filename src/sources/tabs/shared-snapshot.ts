@@ -47,9 +47,11 @@ export function createSharedSnapshot(
 ): SnapshotSource {
   const { clock, counters, alert } = context
   const wishes = new Map<string, Wish>()
-  /** What was asked of the leader and is not answered yet, by number. */
-  const asked = new Map<number, { kind: Kind; fresh: boolean; done: () => void }>()
+  /** What is not answered yet, by number, and the leader that was asked. */
+  const asked = new Map<number, { kind: Kind; fresh: boolean; of: number; done: () => void }>()
   let questions = 0
+  /** The epoch of the leader that was heard last; 0: none yet. */
+  let leader = 0
   let state: SnapshotState = { name: 'idle', failures: 0, retryAt: undefined, error: undefined }
   let last: Body | undefined
   let heldBack: PauseReason | undefined
@@ -99,13 +101,20 @@ export function createSharedSnapshot(
       local.detach(relay)
       for (const sink of sinks) local.detach(sink)
     },
-    greeting: wish,
+    greeting() {
+      const mine = wish()
+      toldWish = JSON.stringify(mine)
+      return mine
+    },
     welcome(greeting) {
       note(greeting)
       return { state: pack(local.state()), last }
     },
     sign: () => ({}),
-    onLeader: () => link.greet(),
+    onLeader(epoch) {
+      leader = epoch
+      link.greet()
+    },
     onMessage,
     onRole: tell,
   })
@@ -194,9 +203,11 @@ export function createSharedSnapshot(
       at: clock.now(),
     })
     if (wishes.size > MOST_TABS) wishes.delete(wishes.keys().next().value as string)
-    local.reschedule()
     // Not before the answer to whoever said so.
-    queueMicrotask(handOver)
+    queueMicrotask(() => {
+      local.reschedule()
+      handOver()
+    })
   }
 
   /** A tab that crashed does not say goodbye: what was not said again for long is forgotten. */
@@ -217,9 +228,9 @@ export function createSharedSnapshot(
     }
   }
 
-  /** Only what changes is worth a message. */
+  /** Only what changes is worth a message; who has heard of no leader yet says it in its greeting. */
   function tellWish(): void {
-    if (link.state() !== 'standby') return
+    if (link.role() !== 'follower') return
     const mine = wish()
     const now = JSON.stringify(mine)
     if (now !== toldWish) post('wish', mine)
@@ -236,11 +247,12 @@ export function createSharedSnapshot(
       cancel()
       resolve()
     }
-    asked.set(number, { kind, fresh, done })
+    asked.set(number, { kind, fresh, of: leader, done })
     counters.asked++
     counters.shared++
     audience.each((sink) => sink.onAsk())
-    post('ask', { number, kind, fresh })
+    // Else its welcome is waited for.
+    if (leader > 0) post('ask', { number, kind, fresh })
     return promise
   }
 
@@ -280,10 +292,15 @@ export function createSharedSnapshot(
         // After a silence: perhaps the leader has never heard of this tab, and tells nobody.
         return last ? post('wish', wish()) : link.greet()
       case 'welcome': {
-        toldWish = JSON.stringify(wish())
+        tellWish()
         if (message.last) onBody(message.last as never, true)
         mirror(message)
-        for (const [question, { kind, fresh }] of asked) post('ask', { number: question, kind, fresh })
+        for (const [question, waiting] of asked) {
+          const { kind, fresh, of } = waiting
+          if (of === leader) continue
+          waiting.of = leader
+          post('ask', { number: question, kind, fresh })
+        }
       }
     }
   }

@@ -28,15 +28,18 @@ const STATES: Readonly<Record<string, readonly string[]>> = {
   polling: ['failures'],
 }
 
+/** What is a number in every state that has it. */
+const NUMBERS = ['failures', 'since', 'retryAt']
+
 /** Undefined for what is no state. */
 export function unpack<S extends State>(value: unknown): S | undefined {
   const state = (value ?? {}) as Readonly<Record<string, unknown>>
   const { name, by } = state
   if (typeof name !== 'string' || !Object.hasOwn(STATES, name)) return undefined
-  const isWrong = (field: string) =>
-    typeof state[field] !== 'number' && (STATES[name]?.includes(field) || state[field] !== undefined)
-  if (['failures', 'since', 'retryAt'].some(isWrong) || (name === 'held-back' && typeof by !== 'string'))
-    return undefined
+  const isNumber = (field: string) => typeof state[field] === 'number'
+  const isWrong = (field: string) => state[field] !== undefined && !isNumber(field)
+  if (!STATES[name]?.every(isNumber) || NUMBERS.some(isWrong)) return undefined
+  if (name === 'held-back' && typeof by !== 'string') return undefined
   const error = unpackError(state.error)
   if (!error && (name === 'failed' || name === 'waiting' || state.error !== undefined)) return undefined
   return (error ? { ...state, error } : state) as unknown as S
