@@ -209,6 +209,25 @@ describe('`refresh()` of a follower', () => {
     }
   })
 
+  test('is asked of the tab that took over while it stood still itself', async () => {
+    const [first] = [await open(60_000), await open(60_000)]
+    await world.clock.advance(5_000)
+    first.tab.suspend('stalled')
+    world.locks.rob('millrace1 snapshot')
+    await world.clock.advance(100)
+    await first.tab.wake()
+    await world.clock.advance(5_000)
+    expect(first.client.stats().tabs.following).toBe(1)
+    let isDone = false
+    await first.tab.act(
+      () =>
+        void first.client.refresh(channel()).then(() => {
+          isDone = true
+        }),
+    )
+    expect([await asksIn(1_000), isDone]).toEqual([1, true])
+  })
+
   test.each(['crash', 'hang', 'close'] as const)(
     'resolves although the leader has gone (%s) before it answered',
     async (how) => {
@@ -392,6 +411,11 @@ describe('whatever happens to the tabs', () => {
           all.some(({ tab }) => tab.number === Math.floor(question / 1_000)),
         )
         expect(lost).toEqual([])
+        const unanswered = new Set(all)
+        for (const one of all)
+          await one.tab.act(() => void one.client.refresh(channel()).then(() => unanswered.delete(one)))
+        await world.clock.advance(1_000)
+        expect([...unanswered].map(({ tab }) => tab.number)).toEqual([])
         for (const { tab, subscription } of all) await tab.act(() => subscription.unsubscribe())
         await world.clock.advance(1_500)
         expect(world.locks.names()).toEqual([])

@@ -48,10 +48,10 @@ export function createSharedSnapshot(
   const { clock, counters, alert } = context
   const wishes = new Map<string, Wish>()
   /** What is not answered yet, by number, and the leader that was asked. */
-  const asked = new Map<number, { kind: Kind; fresh: boolean; of: number; done: () => void }>()
+  const asked = new Map<number, { kind: Kind; fresh: boolean; of: string; done: () => void }>()
   let questions = 0
-  /** The epoch of the leader that was heard last; 0: none yet. */
-  let leader = 0
+  /** The leader that was heard last, and its epoch: two tabs may have led in one, and one tab in two. */
+  let leader = ''
   let state: SnapshotState = { name: 'idle', failures: 0, retryAt: undefined, error: undefined }
   let last: Body | undefined
   let heldBack: PauseReason | undefined
@@ -111,10 +111,7 @@ export function createSharedSnapshot(
       return { state: pack(local.state()), last }
     },
     sign: () => ({}),
-    onLeader(epoch) {
-      leader = epoch
-      link.greet()
-    },
+    onLeader: () => link.greet(),
     onMessage,
     onRole: tell,
   })
@@ -252,7 +249,7 @@ export function createSharedSnapshot(
     counters.shared++
     audience.each((sink) => sink.onAsk())
     // Else its welcome is waited for.
-    if (leader > 0) post('ask', { number, kind, fresh })
+    if (leader) post('ask', { number, kind, fresh })
     return promise
   }
 
@@ -262,7 +259,8 @@ export function createSharedSnapshot(
   }
 
   function onMessage(message: TabMessage): void {
-    const { type, from, number } = message
+    const { type, from, number, e } = message
+    if (e !== undefined) leader = `${from} ${e}`
     switch (type) {
       case 'bye':
         wishes.delete(from)
