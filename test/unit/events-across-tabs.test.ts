@@ -75,6 +75,12 @@ describe('nothing is lost, doubled or reported missing', () => {
       ...[{ do: 'append', count: 1_100 } as const, { do: 'wake', tab: 0 } as const, append, append],
     ],
     [
+      'a tab catches up, far past its leader, with more than it remembers at once',
+      ...[open, { do: 'fall silent', tab: 0 } as const, wait(16_000), steal, append, open, wait(16_000), append],
+      ...[{ do: 'append', count: 1_100 } as const, lag(0, 0), { do: 'disable', tab: 0 } as const],
+      { do: 'wake', tab: 0 },
+    ],
+    [
       'the clock is between two milliseconds',
       open,
       open,

@@ -256,7 +256,7 @@ export function createSharedStream(
       const events = unpackMessages(message.events)
       if (!events || !Number.isSafeInteger(message.n) || typeof message.cursor !== 'string') return
       advance({ type: 'batch', batch: { ...(message as unknown as StreamBatch), events } })
-      meetWhere((id) => filter.since(id) !== undefined)
+      meetHeld()
     }
   }
 
@@ -282,10 +282,10 @@ export function createSharedStream(
     const { n, cursor: theirs, given: states } = message
     if (!Number.isSafeInteger(n) || typeof theirs !== 'string') return
     const events = message.events === undefined ? undefined : unpackMessages(message.events)
-    const isAhead = theirs === cursor || filter.since(theirs) !== undefined
+    const isAhead = theirs === cursor || isKnown(theirs)
     // It answers what this tab asked before it knew what it knows now.
     const isOutdated = message.since !== cursor
-    const isKnown = cursor === '' ? !hasPast : events !== undefined || isAhead
+    const isFollowing = cursor === '' ? !hasPast : events !== undefined || isAhead
     const join = (at: number) => {
       filter.expectReplay()
       if (events) deliver(events)
@@ -294,10 +294,10 @@ export function createSharedStream(
       if (cursor === '') cursor = theirs
       hasPast ||= at > 0
       advance({ type: 'joined', epoch, n: at })
-      mirror({ ...message, resumed: isKnown })
+      mirror({ ...message, resumed: isFollowing })
     }
     if (catchingUp) return
-    if (isKnown) join(n as number)
+    if (isFollowing) join(n as number)
     else if (isOutdated) link.greet()
     else if (cursor === '' || theirs === '') {
       missed('its server names no ids')
@@ -307,7 +307,7 @@ export function createSharedStream(
   }
 
   /** A leader that was behind is met in what it relays: at the first event there that this tab knows. */
-  function meetWhere(isKnown: (id: string) => boolean): void {
+  function meetHeld(): void {
     if (!catchingUp) return
     for (const { n, events } of chain.held) {
       const index = events.findIndex(({ lastEventId }) => isKnown(lastEventId))
@@ -316,6 +316,10 @@ export function createSharedStream(
       const here = events.findLastIndex(({ lastEventId }) => lastEventId === cursor)
       if (here >= 0) return catchingUp.meet(n + here + 1)
     }
+  }
+
+  function isKnown(id: string): boolean {
+    return filter.since(id) !== undefined
   }
 
   function missed(why: string): void {
@@ -337,9 +341,9 @@ export function createSharedStream(
       },
       onMessages(messages) {
         hand(messages)
-        // So much may come at once that the goal is forgotten again.
-        if (messages.some(({ lastEventId }) => lastEventId === goal)) meet(n)
-        else meetWhere((id) => messages.some(({ lastEventId }) => lastEventId === id))
+        // So much may come at once that the goal is forgotten again: what is held shows better how far this tab is.
+        meetHeld()
+        if (catchingUp && messages.some(({ lastEventId }) => lastEventId === goal)) meet(n)
       },
     }
     within(UNANSWERED)
