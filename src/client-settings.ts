@@ -7,6 +7,7 @@ import { defaultBackoff } from './primitives/backoff'
 import { checkNumbers, optionsOf } from './primitives/check-numbers'
 import { detectEnvironment, type Environment } from './primitives/environment'
 import { configError } from './primitives/errors'
+import { toHeaders } from './primitives/http'
 import type { RegistrySettings } from './registry/registry-context'
 
 export interface ClientSettings extends RegistrySettings {
@@ -36,6 +37,7 @@ export function settingsOf(options: ClientOptions): ClientSettings {
   if (!Object.hasOwn(INTERVALS, environment))
     throw configError('`environment` to be development, production, docker or test', String(environment))
   checkNumbers('', { interval: options.interval })
+  if (typeof options.headers !== 'function') toHeaders(options.headers)
 
   const isTest = environment === 'test'
   const flags = optionsOf('flags.', flagsOn, options.flags)

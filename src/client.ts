@@ -10,7 +10,7 @@ import { createEmitter } from './primitives/emitter'
 import { configError, MillraceError } from './primitives/errors'
 import { hashKey } from './primitives/hash-key'
 import { watchCpu, watchLag } from './primitives/pressure'
-import { resolveUrl } from './primitives/url'
+import { resolveUrl, urlKey } from './primitives/url'
 import type { ChannelState } from './registry/channel-state'
 import { type Channel, type ChannelDefinition, defineChannel, type StreamEvent } from './registry/define-channel'
 import { createEventIterator, type EventsOptions } from './registry/event-iterator'
@@ -193,7 +193,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
 
   function toChannel<S, E>(target: Channel<S, E> | string | URL): Channel<S, E> {
     if (typeof target !== 'string' && !(target instanceof URL)) return target
-    return defineChannel<S, StreamEvent>({ key: String(target), stream: target }) as unknown as Channel<S, E>
+    return defineChannel<S, StreamEvent>({ key: urlKey(target), stream: target }) as unknown as Channel<S, E>
   }
 
   function events<S, E>(channel: Channel<S, E>, eventsOptions: EventsOptions<E> = {}): AsyncIterableIterator<E> {
@@ -230,11 +230,12 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
   function invalidateHere(match: string | URL | readonly unknown[]): void {
     const parts = Array.isArray(match) ? match.map((part) => hashKey([part])) : undefined
     const href = parts ? undefined : urlOf(match as string | URL)
+    const named = parts ? undefined : urlKey(match as string | URL)
     if (href !== undefined) requests.forget((url) => url === href)
     registry.invalidate(({ key, snapshot }: ChannelDefinition) => {
       if (parts)
         return Array.isArray(key) && parts.every((part, index) => index < key.length && part === hashKey([key[index]]))
-      if (key === match || (Array.isArray(key) && key[0] === match)) return true
+      if (key === match || key === named || (Array.isArray(key) && key[0] === match)) return true
       const url = typeof snapshot === 'object' && !(snapshot instanceof URL) ? snapshot.url : snapshot
       return typeof url !== 'function' && url !== undefined && urlOf(url) === href
     })

@@ -21,6 +21,7 @@ export type { BackoffOptions } from './primitives/backoff'
 export type { Clock, PendingTimer } from './primitives/clock'
 export type { Environment } from './primitives/environment'
 export { isMillraceError, MillraceError, type MillraceErrorCode, type MillraceErrorDetails } from './primitives/errors'
+export { urlKey } from './primitives/url'
 export {
   ReconnectingEventSource,
   type ReconnectingEventSourceErrorEvent,

@@ -3,7 +3,7 @@ import { type BackoffOptions, defaultBackoff } from './primitives/backoff'
 import { checkNumbers, optionsOf } from './primitives/check-numbers'
 import { timers } from './primitives/clock'
 import type { MillraceError } from './primitives/errors'
-import { statusError } from './primitives/http'
+import { statusError, unsendable } from './primitives/http'
 import { watchPage } from './primitives/page-signals'
 import { endpointOf, pageUrl } from './primitives/url'
 import { createEventStream, type EventStream } from './stream/event-stream'
@@ -102,13 +102,16 @@ export class ReconnectingEventSource extends EventTarget {
         const headers = streamHeaders(await ask(init.headers), lastEventId)
         const body = (await ask(init.body)) ?? null
         signal.throwIfAborted()
-        const response = await (init.fetch ?? platformFetch)(target.href, {
+        const request: RequestInit = {
           method,
           headers,
           body,
           signal,
           cache: 'no-store',
           credentials: this.withCredentials ? 'include' : 'same-origin',
+        }
+        const response = await (init.fetch ?? platformFetch)(target.href, request).catch((cause) => {
+          throw unsendable(endpoint, target.href, request) ?? cause
         })
         if (!signal.aborted) origin = new URL(response.url, target).origin
         return response

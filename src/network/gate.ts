@@ -4,7 +4,7 @@
  */
 import type { Alert } from '../primitives/alerts'
 import { isMillraceError, type MillraceError, type MillraceErrorCode } from '../primitives/errors'
-import { isRetryableStatus, networkError, requestError } from '../primitives/http'
+import { isRetryableStatus, networkError, requestError, unsendable } from '../primitives/http'
 import { untilAborted } from '../primitives/until-aborted'
 import { type BreakerEvent, stepBreaker } from './breaker'
 import { createEndpoints, type Endpoint, failuresPer100, recordOutcome, recordSent } from './endpoints'
@@ -238,7 +238,9 @@ export function createGate(context: NetworkContext): Gate {
     } catch (cause) {
       const { aborted, reason } = controller.signal
       if (signal.aborted) throw signal.reason
-      outcome.error = aborted ? (reason as MillraceError) : networkError(name, 'could not be reached', cause)
+      outcome.error = aborted
+        ? (reason as MillraceError)
+        : (unsendable(name, input, init) ?? networkError(name, 'could not be reached', cause))
       throw outcome.error
     } finally {
       cancelTimeout?.()

@@ -1,6 +1,6 @@
 /** Requests with the client's own headers, asked again at every attempt, and one refresh of credentials on 401. */
 import { MillraceError } from '../primitives/errors'
-import { statusError } from '../primitives/http'
+import { statusError, toHeaders } from '../primitives/http'
 import { untilAborted } from '../primitives/until-aborted'
 import type { Gate, Passage } from './gate'
 import { discard } from './response-copies'
@@ -64,8 +64,8 @@ export function createSender(gate: Gate, { clock, settings }: NetworkContext): S
     headers,
   }: Pick<Outgoing, 'url' | 'attempt' | 'headers'>): Promise<Headers> {
     const ours = settings.headers
-    const merged = new Headers(typeof ours === 'function' ? await ours({ url, attempt }) : ours)
-    const own = new Headers(typeof headers === 'function' ? await headers() : headers)
+    const merged = toHeaders(typeof ours === 'function' ? await ours({ url, attempt }) : ours)
+    const own = toHeaders(typeof headers === 'function' ? await headers() : headers)
     for (const [name, value] of own) merged.set(name, value)
     return merged
   }

@@ -1,5 +1,5 @@
 import { LONGEST_SERVER_DELAY } from './backoff'
-import { MillraceError, type MillraceErrorCode, type MillraceErrorDetails } from './errors'
+import { configError, MillraceError, type MillraceErrorCode, type MillraceErrorDetails } from './errors'
 
 /** Whether an answer says "not now" (RFC 9110 section 15.5.9, RFC 6585, RFC 8470, and all 5xx) rather than "no". */
 export const isRetryableStatus = (status: number): boolean =>
@@ -31,6 +31,31 @@ export function networkError(
   code: MillraceErrorCode = 'network',
 ): MillraceError {
   return requestError(code, endpoint, `${what}. Trying again later.`, { retryable: true, cause })
+}
+
+/**
+ * The error of a request that `fetch` refuses to make (WHATWG Fetch 5.4, the constructor of `Request`): no attempt would
+ * fare better. Undefined if it could be made, so that its failure was the network's. The platform's own words are left
+ * out: they quote the URL.
+ */
+export function unsendable(endpoint: string, input: string | Request, init: RequestInit): MillraceError | undefined {
+  try {
+    // A request that is one was made already; a body that was a stream is used up.
+    if (typeof input === 'string' && !(init.body instanceof ReadableStream)) new Request(input, init)
+    return undefined
+  } catch {
+    const what = 'cannot be sent: it has a password in its URL, a body that its method may not have, or no real method.'
+    return requestError('config', endpoint, what)
+  }
+}
+
+/** @throws MillraceError `config` for what no header can carry (RFC 9110 section 5); the platform's error quotes it */
+export function toHeaders(given: HeadersInit | undefined): Headers {
+  try {
+    return new Headers(given)
+  } catch {
+    throw configError('headers of letters, digits and dashes, with values of one line and Latin-1', 'others')
+  }
 }
 
 const ADVICE: Record<number, string> = {

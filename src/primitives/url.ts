@@ -1,4 +1,5 @@
 import { configError } from './errors'
+import { fingerprint } from './hash'
 
 /** What relative URLs are relative to: the given base, else the document (or the worker's script). */
 export function resolveUrl(url: string | URL, base?: string | URL): URL {
@@ -20,4 +21,21 @@ export function pageUrl(): string | undefined {
  */
 export function endpointOf(method: string, { origin, pathname, protocol }: URL): string {
   return `${method} ${origin === 'null' ? protocol : origin}${pathname}`
+}
+
+/**
+ * A channel's key from a URL that may carry a secret: its user info, query and fragment stand in it as a hash, so that
+ * statistics, alerts and logs show its path alone. `subscribe(url)` and polling `useJson` name their channels by it.
+ *
+ * @example
+ * ```ts
+ * import { defineChannel, urlKey } from 'millrace'
+ *
+ * const prices = (url: string) => defineChannel({ key: ['prices', urlKey(url)], stream: url })
+ * ```
+ */
+export function urlKey(url: string | URL): string {
+  const text = String(url)
+  const shown = text.replace(/[?#].*/s, '').replace(/\/\/[^/]*@/, '//')
+  return shown === text ? text : `${shown} ${fingerprint(text)}`
 }

@@ -1,5 +1,12 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { type ChannelStatus, type CommonOptions, type Coordination, defineChannel, type MillraceError } from 'millrace'
+import {
+  type ChannelStatus,
+  type CommonOptions,
+  type Coordination,
+  defineChannel,
+  type MillraceError,
+  urlKey,
+} from 'millrace'
 import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { useClient } from './provider'
 import { useChannel } from './use-channel'
@@ -57,7 +64,8 @@ export function useJson<T = unknown>(url: string | URL | null, options: UseJsonO
   const polls = href !== undefined && interval !== undefined
   const polled = useChannel(
     // The intervals of those who subscribe decide.
-    polls && defineChannel({ key: ['useJson', href], snapshot: href, schema, interval: Infinity } as SnapshotOptions),
+    polls &&
+      defineChannel({ key: ['useJson', urlKey(href)], snapshot: href, schema, interval: Infinity } as SnapshotOptions),
     { label: 'useJson', ...options },
   )
 

@@ -52,7 +52,8 @@ export interface Position {
 export interface CommonOptions<E> {
   /**
    * The identity of the state: a string, or an array of plain data, hashed without collisions; the order of object keys
-   * does not matter. One key with two different targets throws `config`.
+   * does not matter. One key with two different targets throws `config`. It stands in statistics, alerts and logs, so it
+   * should hold no secret: see `urlKey`.
    */
   key: string | readonly unknown[]
   /** A terminal event: it is delivered, then the channel is 'complete' and leaves its source; what comes later is dropped. */

@@ -1,4 +1,5 @@
 import { configError } from '../primitives/errors'
+import { toHeaders } from '../primitives/http'
 import { resolveUrl } from '../primitives/url'
 
 /** A request, described. Functions are asked again at every attempt. */
@@ -48,7 +49,7 @@ export function targetIdentity(target: Target, channelKey: string, baseUrl: stri
   if (typeof target === 'function') return `function ${channelKey}`
   const { url, method, request } = resolveTarget(target, baseUrl) as ResolvedTarget
   const { headers, body, credentials } = request
-  const fixed = headers && typeof headers !== 'function' ? [...new Headers(headers)] : []
+  const fixed = headers && typeof headers !== 'function' ? [...toHeaders(headers)] : []
   return JSON.stringify([method, url.href, typeof body === 'function' ? channelKey : body, credentials, fixed])
 }
 

@@ -1,5 +1,5 @@
 /** What a stream's request says, and what its answer means. */
-import { requestError, statusError } from '../primitives/http'
+import { requestError, statusError, toHeaders } from '../primitives/http'
 import { printable } from '../primitives/printable'
 
 const STREAM = 'text/event-stream'
@@ -12,7 +12,7 @@ export const LONGEST_ID = 4_096
  * others (WHATWG HTML 9.2.4), and not at all if it is too long or has control characters, which no header can carry.
  */
 export function streamHeaders(given: HeadersInit | undefined, lastEventId: string): Headers {
-  const headers = new Headers(given)
+  const headers = toHeaders(given)
   headers.set('accept', STREAM)
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   if (lastEventId.length <= LONGEST_ID && !/^$|[\x00-\x08\x0a-\x1f\x7f]/.test(lastEventId))

@@ -8,6 +8,7 @@ import {
   type MillraceError,
   type Observer,
   type SubscribeOptions,
+  urlKey,
 } from 'millrace'
 import { type MaybeRefOrGetter, shallowRef, toValue } from 'vue'
 import { useClient } from './client'
@@ -77,7 +78,7 @@ export function useJson<T>(
     return (
       snapshot &&
       defineChannel<T>({
-        key: ['millrace.json', snapshot, !polled && identity.value],
+        key: ['millrace.json', urlKey(snapshot), !polled && identity.value],
         snapshot,
         interval,
         ...(schema && { schema }),

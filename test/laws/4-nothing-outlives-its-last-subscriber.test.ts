@@ -51,7 +51,8 @@ test('of 2,000 channels nothing is left: no heap, no socket, no timer, no entry'
   await until(() => server.openSockets === 0, 'the last socket')
   const stats = client.stats()
   expect(stats).toMatchObject({ channels: [], timers: [], subscriptions: { active: 0, total: 2_200 }, memory: 0 })
-  expect(sockets()).toBeLessThanOrEqual(before.sockets)
+  // The server's side of a connection may be gone before the client's.
+  await until(() => sockets() <= before.sockets, 'no socket more than before')
   // A channel that stayed would hold its event of 1 kB and as much again for itself; this is half of that.
   expect((await settledHeap()) - before.heap).toBeLessThan(2_000_000)
 })

@@ -1,5 +1,6 @@
 /** What tabs need of the platform: locks that elect, channels that relay. Narrow, so that a test can model both. */
 import type { Alert } from '../../primitives/alerts'
+import { fingerprint } from '../../primitives/hash'
 
 /** The part of `navigator.locks` that is used. */
 export interface TabLocks {
@@ -51,14 +52,8 @@ const PROTOCOL = 1
 
 /**
  * The name of a lock or channel. Names can be seen by every script of the origin, so what tells of a URL or a person is
- * hashed: FNV-1a, twice with different seeds, since `crypto.subtle` is missing in insecure contexts.
+ * hashed.
  */
 export function tabName(kind: string, secret: string): string {
-  return `millrace${PROTOCOL} ${kind} ${fnv(secret, 0x811c9dc5)}${fnv(secret, 0x1b873593)}`
-}
-
-function fnv(text: string, seed: number): string {
-  let hash = seed
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
-  return (hash >>> 0).toString(36)
+  return `millrace${PROTOCOL} ${kind} ${fingerprint(secret)}`
 }
