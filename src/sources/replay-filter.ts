@@ -80,11 +80,11 @@ export function createReplayFilter(account: (bytes: number) => void): ReplayFilt
     for (let i = Math.max(0, messages.length - MOST_MESSAGES); i < messages.length; i++) {
       const message = messages[i] as Message
       if (message.lastEventId === '') continue
-      characters += sizeOf(message)
-      if (next - oldest === MOST_MESSAGES) characters -= sizeOf(at(oldest++))
+      characters += charactersOf(message)
+      if (next - oldest === MOST_MESSAGES) characters -= charactersOf(at(oldest++))
       ring[next++ & (MOST_MESSAGES - 1)] = message
       while (characters > MOST_CHARACTERS) {
-        characters -= sizeOf(at(oldest))
+        characters -= charactersOf(at(oldest))
         ring[oldest++ & (MOST_MESSAGES - 1)] = undefined as never
       }
     }
@@ -93,6 +93,7 @@ export function createReplayFilter(account: (bytes: number) => void): ReplayFilt
   }
 }
 
-function sizeOf({ event, data, lastEventId }: Message): number {
+/** What a message takes where it is kept. */
+export function charactersOf({ event, data, lastEventId }: Message): number {
   return event.length + data.length + lastEventId.length
 }

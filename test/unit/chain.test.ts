@@ -1,10 +1,18 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Batch, type Chain, type ChainEvent, follow, MOST_HELD, unjoined } from '../../src/sources/tabs/chain'
+import {
+  type Batch,
+  type Chain,
+  type ChainEvent,
+  follow,
+  MOST_CHARACTERS,
+  MOST_HELD,
+  unjoined,
+} from '../../src/sources/tabs/chain'
 
 const batch = (e: number, n: number, ...events: number[]): ChainEvent<Batch> => ({
   type: 'batch',
-  batch: { e, n, events },
+  batch: { e, n, events, size: events.length },
 })
 const joined = (epoch: number, n: number): ChainEvent<Batch> => ({ type: 'joined', epoch, n })
 const leader = (epoch: number): ChainEvent<Batch> => ({ type: 'leader', epoch })
@@ -180,4 +188,25 @@ test(`what is held has a bound: the newest ${MOST_HELD}, and the hole shows as s
   expect(chain.held[0]).toMatchObject({ n: 500 })
   expect(follow(chain, { type: 'joined', epoch: 5, n: 0 })).toMatchObject({ ready: [], ask: true })
   expect(follow(chain, { type: 'joined', epoch: 5, n: 500 }).ready).toHaveLength(MOST_HELD)
+})
+
+describe('what is held has a bound of characters', () => {
+  const of = (n: number, size: number): ChainEvent<Batch> => ({ type: 'batch', batch: { e: 5, n, events: [n], size } })
+  const heldOf = (...events: ChainEvent<Batch>[]) => run(...events).chain.held.map(({ n }) => n)
+  const half = MOST_CHARACTERS / 2
+
+  test('up to which all are held', () => {
+    expect(heldOf(of(0, half), of(1, half))).toEqual([0, 1])
+  })
+
+  test('beyond which the first ones go, as many as must', () => {
+    expect(heldOf(of(0, half), of(1, half), of(2, 1))).toEqual([1, 2])
+    expect(heldOf(of(0, 1), of(1, 1), of(2, MOST_CHARACTERS - 1))).toEqual([1, 2])
+    expect(heldOf(of(0, 1), of(1, 1), of(2, MOST_CHARACTERS))).toEqual([2])
+  })
+
+  test('which one that is larger has for itself', () => {
+    expect(heldOf(of(0, 1), of(1, 2 * MOST_CHARACTERS))).toEqual([1])
+    expect(heldOf(of(1, 2 * MOST_CHARACTERS), of(2, 1))).toEqual([2])
+  })
 })

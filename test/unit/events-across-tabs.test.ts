@@ -81,6 +81,11 @@ describe('nothing is lost, doubled or reported missing', () => {
       { do: 'wake', tab: 0 },
     ],
     [
+      'another leader comes while a tab catches up with the one before',
+      ...[open, open, { do: 'freeze', tab: 1 } as const, open, wait(2_000), append, open, steal],
+      ...[{ do: 'hang', tab: 3 } as const, wait(16_000), steal, wait(20), { do: 'freeze', tab: 2 } as const, append],
+    ],
+    [
       'the clock is between two milliseconds',
       open,
       open,

@@ -13,6 +13,8 @@ export interface Batch {
   readonly e: number
   readonly n: number
   readonly events: readonly unknown[]
+  /** Characters. */
+  readonly size: number
 }
 
 export interface Chain<B extends Batch> {
@@ -35,8 +37,9 @@ export interface ChainStep<B extends Batch> {
   readonly ask: boolean
 }
 
-/** How many batches are held; beyond that the leader is asked anew anyway. */
+/** How many batches, and characters of them, are held. The first ones go, and are asked for once it has joined. */
 export const MOST_HELD = 1_000
+export const MOST_CHARACTERS: number = 4 * 2 ** 20
 
 export const unjoined: Chain<never> = { epoch: 0, next: undefined, held: [] }
 
@@ -54,7 +57,7 @@ export function follow<B extends Batch>(chain: Chain<B>, event: ChainEvent<B>): 
       if (!isNew && chain.next !== undefined) return drain({ ...chain, held: [batch] })
       const held = isNew ? [] : chain.held
       return {
-        chain: { epoch: batch.e, next: undefined, held: [...held, batch].slice(-MOST_HELD) },
+        chain: { epoch: batch.e, next: undefined, held: bounded([...held, batch]) },
         ready: [],
         ask: isNew,
       }
@@ -68,6 +71,16 @@ export function follow<B extends Batch>(chain: Chain<B>, event: ChainEvent<B>): 
         held: event.epoch === chain.epoch ? chain.held : [],
       })
   }
+}
+
+export function sizeOf(held: readonly Batch[]): number {
+  return held.reduce((sum, { size }) => sum + size, 0)
+}
+
+/** The last one stays, however large it is. */
+function bounded<B extends Batch>(held: readonly B[]): readonly B[] {
+  const tooMany = held.length > MOST_HELD || (held.length > 1 && sizeOf(held) > MOST_CHARACTERS)
+  return tooMany ? bounded(held.slice(1)) : held
 }
 
 /** Hands on what is held and in order; what still does not follow is a gap. */

@@ -5,11 +5,11 @@
 import type { Message } from '../../stream/messages'
 import { Audience } from '../audience'
 import type { PauseReason } from '../conditions'
-import { createReplayFilter } from '../replay-filter'
+import { charactersOf, createReplayFilter } from '../replay-filter'
 import type { SourceContext } from '../source-context'
 import { createStreamSource, type StreamSink, type StreamSource, type StreamState } from '../stream-source'
 import type { Target } from '../target'
-import { type Batch, type ChainEvent, follow, unjoined } from './chain'
+import { type Batch, type Chain, type ChainEvent, follow, sizeOf, unjoined } from './chain'
 import { createLink, type TabMessage } from './link'
 import { MOST_TABS, type TabPlatform, tabName } from './platform'
 import { pack, unpack, unpackMessages } from './wire'
@@ -22,8 +22,19 @@ interface StreamBatch extends Batch {
   readonly restart: boolean
 }
 
+/** Where a leader stands. */
+interface Goal {
+  readonly id: string
+  /** Its number of the next event. */
+  readonly n: number
+  /** Follows it from that number on. */
+  readonly join: (n: number) => void
+}
+
 interface CatchUp {
   stop(): void
+  /** The leader stands elsewhere now, or is another one. */
+  aim(goal: Goal): void
   /** This tab knows its way from the leader's event of this number on. */
   meet(n: number): void
 }
@@ -48,7 +59,7 @@ export function createSharedStream(
   let state: StreamState = { name: 'idle' }
   let resumed = false
   let heldBack: PauseReason | undefined
-  let chain = unjoined as ReturnType<typeof follow<StreamBatch>>['chain']
+  let chain: Chain<StreamBatch> = unjoined
   /** Whether anything was ever applied: a tab without a past takes the leader's for its own. */
   let hasPast = false
   /** As a leader: how many events were relayed. */
@@ -79,7 +90,7 @@ export function createSharedStream(
       if (followers.size > 0)
         link.post('batch', { n: sent, events, cursor: local.lastEventId(), restart: restarted } satisfies Omit<
           StreamBatch,
-          'e'
+          'e' | 'size'
         >)
       sent += events.length
       restarted = false
@@ -96,7 +107,7 @@ export function createSharedStream(
       cancelTick()
       sent = 0
       followers.clear()
-      chain = unjoined
+      follows(unjoined)
       startFrom(cursor)
     },
     stop() {
@@ -128,7 +139,7 @@ export function createSharedStream(
     sign: () => ({ n: sent, cursor: local.lastEventId(), name: local.state().name }),
     onLeader(epoch) {
       // The clock was set back.
-      if (epoch < chain.epoch) chain = unjoined
+      if (epoch < chain.epoch) follows(unjoined)
       advance({ type: 'leader', epoch })
     },
     onMessage,
@@ -217,7 +228,7 @@ export function createSharedStream(
     catchingUp?.stop()
     cancelTick()
     link.park()
-    chain = unjoined
+    follows(unjoined)
     state = { name: 'idle' }
   }
 
@@ -255,7 +266,8 @@ export function createSharedStream(
     else if (type === 'batch') {
       const events = unpackMessages(message.events)
       if (!events || !Number.isSafeInteger(message.n) || typeof message.cursor !== 'string') return
-      advance({ type: 'batch', batch: { ...(message as unknown as StreamBatch), events } })
+      const size = events.reduce((sum, event) => sum + charactersOf(event), 0)
+      advance({ type: 'batch', batch: { ...(message as unknown as StreamBatch), events, size } })
       meetHeld()
     }
   }
@@ -285,10 +297,12 @@ export function createSharedStream(
     const isAhead = theirs === cursor || isKnown(theirs)
     // It answers what this tab asked before it knew what it knows now.
     const isOutdated = message.since !== cursor
-    const isFollowing = cursor === '' ? !hasPast : events !== undefined || isAhead
+    const hasTheRest = events !== undefined && !(catchingUp && isOutdated)
+    const isFollowing = cursor === '' ? !hasPast : hasTheRest || isAhead
     const join = (at: number) => {
+      catchingUp?.stop()
       filter.expectReplay()
-      if (events) deliver(events)
+      if (events && isFollowing) deliver(events)
       if (typeof states === 'object' && states !== null)
         audience.each((sink) => sink.take(states as Record<string, unknown>))
       if (cursor === '') cursor = theirs
@@ -296,14 +310,15 @@ export function createSharedStream(
       advance({ type: 'joined', epoch, n: at })
       mirror({ ...message, resumed: isFollowing })
     }
-    if (catchingUp) return
-    if (isFollowing) join(n as number)
+    const goal: Goal = { id: theirs, n: n as number, join }
+    if (isFollowing) join(goal.n)
+    else if (catchingUp && theirs !== '') catchingUp.aim(goal)
     else if (isOutdated) link.greet()
     else if (cursor === '' || theirs === '') {
       missed('its server names no ids')
-      join(n as number)
+      join(goal.n)
     } else if (isOnItsWay(message.state)) mirror({ ...message, resumed: true })
-    else catchingUp = catchUp(theirs, n as number, join)
+    else catchingUp = catchUp(goal)
   }
 
   /** A leader that was behind is met in what it relays: at the first event there that this tab knows. */
@@ -326,8 +341,9 @@ export function createSharedStream(
     audience.each((sink) => sink.onRestart(`this tab has missed events that its leader no longer knows, and ${why}`))
   }
 
-  /** A request of this tab's own, from its own cursor until it meets what the leader has: its `goal`, at `n`. */
-  function catchUp(goal: string, n: number, join: (n: number) => void): CatchUp {
+  /** A request of this tab's own, from its own cursor until it meets what the leader has. */
+  function catchUp(first: Goal): CatchUp {
+    let goal = first
     const own = createLocal()
     let cancelTimer = () => {}
     const sink: StreamSink = {
@@ -343,12 +359,18 @@ export function createSharedStream(
         hand(messages)
         // So much may come at once that the goal is forgotten again: what is held shows better how far this tab is.
         meetHeld()
-        if (catchingUp && messages.some(({ lastEventId }) => lastEventId === goal)) meet(n)
+        if (catchingUp && messages.some(({ lastEventId }) => lastEventId === goal.id)) goal.join(goal.n)
       },
     }
     within(UNANSWERED)
     own.attach(sink)
-    return { stop, meet }
+    return {
+      stop,
+      meet: (n) => goal.join(n),
+      aim(other) {
+        goal = other
+      },
+    }
 
     function within(ms: number, again = false): void {
       const due = clock.now() + ms
@@ -364,21 +386,16 @@ export function createSharedStream(
       own.detach(sink)
     }
 
-    function meet(at: number): void {
-      stop()
-      join(at)
-    }
-
     function giveUp(): void {
       stop()
       missed('they could not be fetched')
-      join(n)
+      goal.join(goal.n)
     }
   }
 
   function advance(event: ChainEvent<StreamBatch>): void {
     const step = follow(chain, event)
-    chain = step.chain
+    follows(step.chain)
     for (const batch of step.ready) {
       if (batch.restart) {
         filter.clear()
@@ -388,6 +405,11 @@ export function createSharedStream(
       if (batch.cursor) cursor = batch.cursor
     }
     if (step.ask) link.greet()
+  }
+
+  function follows(next: Chain<StreamBatch>): void {
+    if (next.held !== chain.held) context.account(2 * (sizeOf(next.held) - sizeOf(chain.held)))
+    chain = next
   }
 
   function deliver(messages: readonly Message[]): void {
