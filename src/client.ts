@@ -223,6 +223,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
   }
 
   function invalidate(match: string | URL | readonly unknown[]): void {
+    if (closed) return
     control?.invalidate(match instanceof URL ? match.href : match)
     invalidateHere(match)
   }
@@ -271,12 +272,13 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
   function setIdentity(identity: string | null): void {
     throwIfClosed()
     const before = settings.identity
+    const isOther = identity !== before
+    // What was asked while it was not known may be somebody else's.
+    const isNews = isOther || !conditions.isIdentified
     conditions.identify(true)
-    if (identity !== before) {
-      if (before !== null) control?.left(before)
-      Object.assign(settings, { identity })
-      leaveIdentity()
-    }
+    if (isOther && before !== null) control?.left(before)
+    Object.assign(settings, { identity })
+    if (isNews) leaveIdentity()
     tellIdentity()
   }
 

@@ -22,13 +22,19 @@ afterEach(() => {
 
 /** A tab whose client listens to the others, since somebody subscribes in it. */
 async function open(identity: string | null = null): Promise<{ tab: ModelledTab; client: Client }> {
+  const opened = await openIdle(identity)
+  await opened.tab.act(() => opened.client.subscribe(channel, {}))
+  await world.clock.advance(100)
+  return opened
+}
+
+/** A tab in which nobody subscribes to anything. */
+async function openIdle(identity: string | null = null): Promise<{ tab: ModelledTab; client: Client }> {
   const tab = world.open()
   const fetch = journal.fetchOf(tab)
   const client = await tab.act(() =>
     composeClient({ environment: 'test', clock: tab.clock, fetch, identity }, tab.platform),
   )
-  await tab.act(() => client.subscribe(channel, {}))
-  await world.clock.advance(100)
   return { tab, client }
 }
 
@@ -79,4 +85,63 @@ test('who is signed in is unknown once another tab has left it, until it is said
   await other.tab.act(() => other.client.setIdentity('ada'))
   expect(other.client.identity).toBe('ada')
   expect(told).toEqual([undefined, 'ada'])
+})
+
+test('what was asked while it was unknown who is signed in is not for whoever that turns out to be', async () => {
+  const [one, other] = [await open('ada'), await open('ada')]
+  await one.tab.act(() => one.client.setIdentity('bob'))
+  await world.clock.advance(100)
+  await read(other)
+  expect(asked()).toBe(1)
+  await other.tab.act(() => other.client.setIdentity('ada'))
+  await read(other)
+  expect(asked()).toBe(2)
+})
+
+describe('a tab in which nobody subscribes', () => {
+  test('tells the others who has left', async () => {
+    const [one, idle] = [await open('ada'), await openIdle('ada')]
+    await idle.tab.act(() => idle.client.setIdentity(null))
+    await world.clock.advance(100)
+    expect(one.client.identity).toBeUndefined()
+  })
+
+  test('tells them what is out of date', async () => {
+    const [one, idle] = [await open(), await openIdle()]
+    await read(one)
+    await idle.tab.act(() => idle.client.invalidate(URL))
+    await world.clock.advance(100)
+    await read(one)
+    expect(asked()).toBe(2)
+  })
+
+  test('tells them what it has changed', async () => {
+    const [one, idle] = [await open(), await openIdle()]
+    await read(one)
+    await idle.tab.act(() => void idle.client.fetch(URL, { method: 'POST' }))
+    await world.clock.advance(100)
+    await read(one)
+    expect(asked()).toBe(3)
+  })
+
+  test('is told, once it has anything to forget', async () => {
+    const [one, idle] = [await open('ada'), await openIdle('ada')]
+    await read(idle)
+    await one.tab.act(() => one.client.setIdentity('bob'))
+    await world.clock.advance(100)
+    expect(idle.client.identity).toBeUndefined()
+    await idle.tab.act(() => idle.client.setIdentity('ada'))
+    await read(idle)
+    expect(asked()).toBe(2)
+  })
+
+  test('opens no channel before it has something to say, and none after its client is closed', async () => {
+    const { tab, client } = await openIdle('ada')
+    expect(world.channels()).toEqual([])
+    await tab.act(() => client.setIdentity(null))
+    expect(world.channels()).toHaveLength(1)
+    await tab.act(() => client.close())
+    await tab.act(() => client.invalidate(URL))
+    expect(world.channels()).toEqual([])
+  })
 })

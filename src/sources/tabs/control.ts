@@ -37,10 +37,7 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
   const left = new Set<string>()
 
   return {
-    open() {
-      stopPage ??= watchPage(onPage)
-      listen()
-    },
+    open,
     left(identity) {
       const name = nameOf(identity)
       left.add(name)
@@ -55,6 +52,12 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
       stopPage = undefined
       hush()
     },
+  }
+
+  function open(): void {
+    if (stopPage) return
+    stopPage = watchPage(onPage)
+    listen()
   }
 
   function listen(): void {
@@ -83,7 +86,9 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
     if (identity !== null) post({ type: 'has-left', name: nameOf(identity) })
   }
 
+  /** A tab in which nobody subscribes has something to say, too, and from then on to hear. */
   function post(message: object): void {
+    open()
     try {
       channel?.postMessage(message)
     } catch {
