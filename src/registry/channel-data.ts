@@ -7,7 +7,7 @@
  */
 import { reportException } from '../primitives/errors'
 import { shareStructure } from '../primitives/structural-sharing'
-import type { Message } from '../stream/messages'
+import { charactersOf, type Message } from '../stream/messages'
 import { decode, decodePlain, isPlain } from './decode'
 import type { ChannelDefinition, Position, StreamEvent } from './define-channel'
 import { EventRate } from './event-rate'
@@ -42,6 +42,8 @@ export interface DataOwner {
   gap(why: string): boolean
   invalid(why: string): void
   overflow(): void
+  /** What waits takes so many bytes more, or less. */
+  account(bytes: number): void
   /** Wakes `run` when missing events have been waited for long enough. Returns the cancellation. */
   patience(run: () => void): () => void
   /** What the stream brought after this id; undefined if it is not known. */
@@ -69,6 +71,8 @@ interface Ahead {
 
 /** How many events may wait: for a snapshot, or for its position. */
 const MOST_WAITING = 10_000
+/** What those that wait for a snapshot may take. */
+const MOST_CHARACTERS = 8 * 2 ** 20
 
 export class ChannelData {
   readonly counts: ChannelCounts = { events: 0, duplicates: 0, outOfOrder: 0, invalid: 0, ignored: 0, overflowed: 0 }
@@ -85,6 +89,8 @@ export class ChannelData {
   /** Whether `value` is something that events may be folded onto. */
   #hasBase = false
   #recorded: Recorded[] | undefined
+  /** What they take. */
+  #characters = 0
   /** The stream's last id when recording began. */
   #recordedAfter: string | undefined
   #sequencer: Sequencer<{ event: StreamEvent; message: Message | undefined }> | undefined
@@ -125,6 +131,7 @@ export class ChannelData {
 
   dispose(): void {
     this.#ended = true
+    this.#takeRecorded()
     this.#stopPatience?.()
     this.#stopAhead?.()
   }
@@ -173,11 +180,28 @@ export class ChannelData {
 
   #record(event: StreamEvent, message: Message): void {
     this.#recorded?.push({ event, message, held: this.isHolding })
-    if (this.#recorded && this.#recorded.length > MOST_WAITING && this.#recorded.shift()?.held) {
+    if (this.#recorded) this.#grow(charactersOf(message))
+    while (this.#recorded && (this.#recorded.length > MOST_WAITING || this.#characters > MOST_CHARACTERS)) {
+      const { message, held } = this.#recorded.shift() as Recorded
+      this.#grow(-charactersOf(message))
+      if (!held) continue
       this.counts.overflowed++
       this.#owner.overflow()
     }
     if (!this.isHolding) this.#order(event, message)
+  }
+
+  #grow(characters: number): void {
+    this.#characters += characters
+    this.#owner.account(2 * characters)
+  }
+
+  /** The recording ends. */
+  #takeRecorded(): readonly Recorded[] {
+    const records = this.#recorded ?? []
+    this.#recorded = undefined
+    this.#grow(-this.#characters)
+    return records
   }
 
   /** Brings events into the order of their sequence numbers, where the channel has some. */
@@ -306,8 +330,7 @@ export class ChannelData {
   }
 
   applySnapshot(snapshot: unknown, position: Position | undefined, resumed: boolean): void {
-    const records = this.#recorded ?? []
-    this.#recorded = undefined
+    const records = this.#takeRecorded()
     this.isHolding = false
     const before = this.value
     const isFirst = !this.#hasBase
@@ -378,8 +401,7 @@ export class ChannelData {
 
   /** Hands out what was held, as it came. */
   #release(): void {
-    const records = this.#recorded ?? []
-    this.#recorded = undefined
+    const records = this.#takeRecorded()
     this.isHolding = false
     for (const { event, message, held } of records) if (held) this.#order(event, message)
     this.#skipMissing()

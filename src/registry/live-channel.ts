@@ -450,6 +450,10 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     this.#warn('overflow', 'too many events came before its snapshot did. The oldest are dropped.')
   }
 
+  account(bytes: number): void {
+    this.#context.account(bytes)
+  }
+
   patience(run: () => void): () => void {
     return this.#context.clock.after(PATIENCE, run, `missing events ${this.key}`)
   }

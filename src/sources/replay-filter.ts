@@ -3,7 +3,7 @@
  * has the same id, type and data; what stands before it in the same chunk is older still. The first unknown message
  * after that ends the filtering. A known id with other data means that the server began anew.
  */
-import type { Message } from '../stream/messages'
+import { charactersOf, type Message } from '../stream/messages'
 
 /** A power of two, so that a message's slot is a mask away. */
 const MOST_MESSAGES = 1_024
@@ -91,9 +91,4 @@ export function createReplayFilter(account: (bytes: number) => void): ReplayFilt
     account(2 * (characters - before))
     return messages
   }
-}
-
-/** What a message takes where it is kept. */
-export function charactersOf({ event, data, lastEventId }: Message): number {
-  return event.length + data.length + lastEventId.length
 }

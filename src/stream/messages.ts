@@ -77,3 +77,8 @@ export function createMessageReader(
     throw networkError(endpoint, what, undefined, 'too-large')
   }
 }
+
+/** What a message takes where it is kept. */
+export function charactersOf({ event, data, lastEventId }: Message): number {
+  return event.length + data.length + lastEventId.length
+}

@@ -273,7 +273,7 @@ describe('the buffer of an iterator', () => {
 })
 
 describe('events that are held for a snapshot', () => {
-  test('are 10,000; the oldest go, counted and told', async () => {
+  async function hold() {
     const tap = createTap()
     let answer: ((response: Response) => void) | undefined
     const { client, alerts } = makeClient({
@@ -292,19 +292,50 @@ describe('events that are held for a snapshot', () => {
       reduce: (count) => count + 1,
     })
     const seen: number[] = []
-    client.subscribe(channel, { next: ({ data }) => seen.push(data.n) })
+    const subscription = client.subscribe(channel, { next: ({ data }) => seen.push(data.n) })
     await settle()
     expect(answer).toBeDefined()
+    return { tap, client, alerts, channel, seen, subscription, answer: () => answer!(Response.json({})) }
+  }
+
+  test('are 10,000; the oldest go, counted and told', async () => {
+    const { tap, client, alerts, channel, seen, answer } = await hold()
     tap.events(1, 10_050)
     await settle()
     expect(seen).toEqual([])
-    answer!(Response.json({}))
+    answer()
     await settle()
     expect(seen).toHaveLength(10_000)
     expect([seen[0], seen.at(-1)]).toEqual([51, 10_050])
     expect(client.getState(channel).data).toBe(10_000)
     expect(client.stats().channels[0]).toMatchObject({ overflowed: 50 })
     expect(alerts).toContainEqual(expect.objectContaining({ code: 'overflow', channel: 'held' }))
+  })
+
+  test('are 16 MB, in `memory`, and given back', async () => {
+    const { tap, client, alerts, seen, answer } = await hold()
+    for (let n = 1; n <= 40; n += 1) tap.events(n, n, `,"text":"${'x'.repeat(500_000)}"`)
+    await settle()
+    // Beside the ring of recent events, which is 8 MB.
+    const { memory } = client.stats()
+    expect(memory).toBeGreaterThan(20e6)
+    expect(memory).toBeLessThan(2 * 12 * 2 ** 20)
+    answer()
+    await settle()
+    expect([seen.length, seen[0], seen.at(-1)]).toEqual([16, 25, 40])
+    expect(client.stats().channels[0]).toMatchObject({ overflowed: 24 })
+    expect(alerts).toContainEqual(expect.objectContaining({ code: 'overflow', channel: 'held' }))
+    expect(client.stats().memory).toBeLessThan(2 * 4 * 2 ** 20)
+  })
+
+  test('are given back with the last subscriber, though the snapshot never came', async () => {
+    const { tap, client, subscription } = await hold()
+    tap.events(1, 1, `,"text":"${'x'.repeat(500_000)}"`)
+    await settle()
+    expect(client.stats().memory).toBeGreaterThan(2e6 - 1)
+    subscription.unsubscribe()
+    await clock.advance(1_000)
+    expect(client.stats().memory).toBe(0)
   })
 })
 

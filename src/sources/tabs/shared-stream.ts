@@ -2,10 +2,10 @@
  * A stream that all tabs share: one of them has the connection, the others are told what it brings. What makes delivery
  * right is each tab's own cursor and replay filter, so that two leaders for a moment do no harm.
  */
-import type { Message } from '../../stream/messages'
+import { charactersOf, type Message } from '../../stream/messages'
 import { Audience } from '../audience'
 import type { PauseReason } from '../conditions'
-import { charactersOf, createReplayFilter } from '../replay-filter'
+import { createReplayFilter } from '../replay-filter'
 import type { SourceContext } from '../source-context'
 import { createStreamSource, type StreamSink, type StreamSource, type StreamState } from '../stream-source'
 import type { Target } from '../target'
