@@ -75,6 +75,10 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
   let underWay: { readonly at: number; readonly controller: AbortController; readonly done: Promise<void> } | undefined
   let followUp: Promise<void> | undefined
   let gridAt: number | undefined
+  /** Drawn once a poll: who comes or goes meanwhile does not move it. */
+  let jitter = 0
+  /** When the server may be asked again, by what it answered last. */
+  let notBefore = 0
   let cancelTimer: (() => void) | undefined
   let withdrawClaim: (() => void) | undefined
   const audience = new Audience<SnapshotSink>(context, {
@@ -159,14 +163,15 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       nominal = overdue === 'ask' ? now : gridAt + step * Math.ceil((now - gridAt) / step)
       due = nominal
     }
-    if (due > now) due += clock.random() * JITTER * step
-    due = Math.max(due, now + (error?.retryAfter ?? 0))
+    if (due > now) due += jitter * step
+    due = Math.max(due, notBefore)
     set({ name: 'polling', failures, error, retryAt: due })
     if (underWay) return
     cancelTimer = clock.after(
       due - now,
       () => {
         gridAt = nominal
+        jitter = clock.random() * JITTER
         void pull(askedBefore ? 'background' : 'foreground', false)
       },
       `poll ${endpoint}`,
@@ -238,7 +243,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
         },
       )
       if (signal.aborted) return undefined
-      failures = 0
+      failures = notBefore = 0
       last = { ...answer, value: shareStructure(last?.value, answer.value) }
       const current = last
       audience.each((sink) => sink.onAnswer(current, endpoint))
@@ -247,6 +252,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       if (signal.aborted) return undefined
       const error = isMillraceError(thrown) ? thrown : networkError(endpoint, 'could not be asked', thrown)
       failures++
+      notBefore = clock.now() + (error.retryAfter ?? 0)
       // A page instead of JSON may be a proxy's, for now: worth another look, slowly.
       const final = !error.retryable && error.code !== 'invalid-body'
       audience.each((sink) => sink.onSnapshotError(error, final))

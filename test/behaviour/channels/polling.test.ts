@@ -184,6 +184,27 @@ describe('polls that fail', () => {
     expect(watched.errors).toEqual([])
   })
 
+  test.each([
+    ['', {}],
+    [', as the server has asked,', { 'retry-after': '30' }],
+  ])('stand where they are%s, and nobody is told anything, when others come and go', async (_, headers) => {
+    const feed = await startFeed(status(503, headers))
+    const { client, clock } = startStill({ environment: 'production' })
+    const channel = defineChannel({ key: 'poll', snapshot: feed.snapshotUrl })
+    const watched = watch(client, channel)
+    await pass(clock, feed, 1_000)
+    const { retryAt } = watched.state
+    expect(retryAt).toBeGreaterThan(clock.now() + 1_000)
+    const told = watched.states.length
+    for (let n = 0; n < 20; n += 1) {
+      const other = watch(client, channel, { interval: 60_000 })
+      await clock.advance(1)
+      if (n % 2) other.unsubscribe()
+    }
+    expect(watched.state.retryAt).toBe(retryAt)
+    expect(watched.states).toHaveLength(told)
+  })
+
   test('keep to `Retry-After`', async () => {
     const { feed, client, clock, channel, asked } = await startPolling({ interval: 1_000 })
     feed.snapshot(status(429, { 'retry-after': '30' }))
