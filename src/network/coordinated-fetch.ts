@@ -176,7 +176,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   ): Promise<T> {
     const { schema, ttl = settings.cache.ttl } = coordination
     counters.asked++
-    const shortcut = init ? undefined : shortcuts.get(input as string)
+    const shortcut = init ? undefined : shortcuts.get(String(input))
     if (shortcut && shortcut.headers === settings.headers && shortcut.identity === settings.identity) {
       const known = recall(shortcut.key, ttl)
       if (known && isWithin(known, ttl)) {
@@ -196,9 +196,10 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     const request = await describe('json', input, init ?? {})
     const { key, endpoint } = request
     const { headers, identity } = settings
-    if (!init && key && typeof headers !== 'function' && SETTLED.test(input as string)) {
+    const name = String(input)
+    if (!init && key && typeof headers !== 'function' && SETTLED.test(name)) {
       if (shortcuts.size >= settings.cache.entries) shortcuts.clear()
-      shortcuts.set(input as string, { key, endpoint, headers, identity })
+      shortcuts.set(name, { key, endpoint, headers, identity })
     }
     const { schema } = coordination
     return obtain(request, coordination, readValue, ({ value }) =>
