@@ -11,7 +11,9 @@ import { subjects } from './subjects'
 // that does not.
 
 const wanted = process.argv.slice(2)
-const names = Object.keys(subjects).filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
+const isWanted = (name: string) => wanted.length === 0 || wanted.some((part) => `src/${name}.ts`.includes(part))
+const names = Object.keys(subjects).filter(isWanted)
+if (names.length === 0) throw new Error(`Expected part of a file in test/mutation/subjects.ts, got ${wanted}`)
 for (const name of names) {
   const { total, refused, survivors } = await mutate(name)
   const explained = Object.keys(subjects[name]!)
