@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { describe, expect, test } from 'vitest'
+import fc from 'fast-check'
+import { describe, expect, test, vi } from 'vitest'
 import { decode, decodePlain, isPlain } from '../../src/registry/decode'
 import type { ChannelDefinition } from '../../src/registry/define-channel'
 import type { Message } from '../../src/stream/messages'
@@ -32,6 +33,44 @@ describe('a message', () => {
     ],
   ])('%s', (_, given, expected) => {
     for (const made of [decode(channel({}), given, NOW), decodePlain(given, NOW)]) expect(made).toStrictEqual(expected)
+  })
+})
+
+describe('whether data is JSON', () => {
+  const dataOf = (data: string) => decodePlain(message(data), NOW).data
+  const json = ['{}', '[]', '""', '0', '-1.5e+10', '12E-3', 'true', 'false', 'null'].flatMap((text) => [
+    text,
+    ` \n\t${text}\r `,
+  ])
+  const texts = ['', ' ', 'a', 'the end', 'true story', 'nullable', '1 2', '2026-11-27 started', '-', '-a', '+1', '.5']
+
+  test.each(json)('is decided by JSON itself: %j is', (data) => {
+    expect(dataOf(data)).toStrictEqual(JSON.parse(data))
+  })
+
+  test.each(texts)('is not even tried where it cannot be, since a failure is slow: %j', (data) => {
+    const parse = vi.spyOn(JSON, 'parse')
+    const decoded = dataOf(data)
+    const tries = parse.mock.calls.length
+    parse.mockRestore()
+    expect([decoded, tries]).toEqual([data, 0])
+  })
+
+  test('is what `JSON.parse` says, for any text', () => {
+    const space = fc.string({ unit: fc.constantFrom(' ', '\t', '\n', '\r', '\u00a0', '\ufeff'), maxLength: 2 })
+    const almost = fc.string({ unit: fc.constantFrom(...'{}[]":,0123456789.eE+-truefalsn '), maxLength: 6 })
+    const text = fc.tuple(space, fc.oneof(fc.json(), fc.double().map(String), almost, fc.string()), space)
+    fc.assert(
+      fc.property(text, (parts) => {
+        const data = parts.join('')
+        let expected: unknown = data
+        try {
+          expected = JSON.parse(data)
+        } catch {}
+        expect(dataOf(data)).toStrictEqual(expected)
+      }),
+      { numRuns: 2_000, seed: 8259 },
+    )
   })
 })
 
