@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { figure } from '../support/figures'
 import { until } from '../support/until'
-import { type EngineTab, inEachEngine, inQuery, type World } from './in-each-engine'
+import { type EngineTab, inQuery, type World, withTabsInEachEngine } from './in-each-engine'
 
 const ROUNDS = 9
 
@@ -32,7 +32,7 @@ const departures: [name: string, leave: (leader: EngineTab, world: World) => Pro
   ['closes its client', ({ run }) => run('client.close()')],
 ]
 
-inEachEngine('tabs', (at) => {
+withTabsInEachEngine('tabs', (at) => {
   test('8 have one connection, and each has every event once and in order', async () => {
     const world = await at()
     const tabs = await share(world, 8)
