@@ -159,11 +159,13 @@ withTabsInEachEngine('tabs', (at) => {
     await until(() => world.open === 4, 'four streams')
     await until(async () => (await waiting()) === 2, 'two that wait')
     expect(await tabs[5]!.run('fetch("/plain").then((answer) => answer.text())')).toBe('plain')
+    expect(world.mostOpen).toBe(4)
     await tabs[0]!.page.close()
     await tabs[1]!.page.close()
     for (const tab of tabs.slice(2))
       await until(async () => (await tab.read()).states.at(-1)?.status === 'live', 'a free slot')
-    expect(world.mostOpen).toBe(4)
+    // A browser lets a closed tab's lock go when it likes, and that may be before the tab's connection.
+    await until(() => world.open === 4, 'four streams again')
   })
 
   test('poll as one, and go on when the one that polls closes', async () => {
