@@ -4,7 +4,7 @@ import { closeBrowsers, startBrowser } from '../support/browser'
 
 afterAll(closeBrowsers)
 
-testInBrowser('chromium', async (url) => {
+testInBrowser('Chromium', async (url) => {
   const page = await (await startBrowser()).openPage(url)
   return (expression) => page.evaluate(expression)
 })

@@ -19,13 +19,26 @@ export interface Case {
   readonly differs?: {
     readonly why: string
     readonly ours?: unknown
-    readonly browsers?: Partial<Record<Engine, unknown>>
+    /** Where an engine's `fetch` leaves ours no choice. */
+    readonly oursIn?: Partial<Record<EngineName, unknown>>
+    readonly browsers?: Partial<Record<EngineName, unknown>>
   }
 }
 
-export type Engine = 'chromium' | 'firefox' | 'webkit'
+export type EngineName = 'Chromium' | 'Firefox' | 'WebKit'
 
 export const titleOf = ({ section, name }: Case): string => `${section}: ${name}`
+
+/** What the browser's own source or ours is observed to do, in an engine or, without one, in Node. */
+export function expectedOf({ expected, differs }: Case, player: Player, engine?: EngineName): unknown {
+  const inEngines = player === 'ours' ? differs?.oursIn : differs?.browsers
+  if (engine && inEngines && engine in inEngines) return inEngines[engine]
+  return player === 'ours' && differs && 'ours' in differs ? differs.ours : expected
+}
+
+export const players = ['browser', 'ours'] as const
+
+export type Player = (typeof players)[number]
 
 export type Scenario = (kit: Kit) => Promise<unknown>
 
@@ -37,6 +50,8 @@ export interface Answer {
   readonly chunks: readonly (string | readonly number[])[]
   /** `cut`: reset when the scenario asks for it. What is on its way when a connection is reset may be lost. */
   readonly after: 'end' | 'stay' | 'reset' | 'cut'
+  /** What is sent when the scenario asks for it, so that nothing before it can arrive with it. */
+  readonly more?: string | readonly number[]
 }
 
 export interface SeenRequest {
@@ -64,6 +79,8 @@ export interface Kit {
   requests(): Promise<SeenRequest[]>
   /** Resets the connection that waits for it. */
   cut(): Promise<void>
+  /** Sends what the answer holds back. */
+  more(): Promise<void>
   /** As long as another source takes to reconnect three times: what has not happened by then does not happen. */
   meanwhile(): Promise<void>
 }
@@ -93,8 +110,8 @@ export const answer = (status: number, headers: Record<string, string | readonly
   after: 'end',
 })
 export const redirect = (location: string, status = 302): Answer => answer(status, { location })
-/** No answer: the connection is reset. */
-export const reset: Answer = { chunks: [], after: 'reset' }
+/** Resets, more than a browser hides: Firefox sends a request ten times before it takes them for an error. */
+export const manyResets: readonly Answer[] = Array.from({ length: 50 }, () => ({ chunks: [], after: 'reset' }))
 /** No answer, ever. */
 export const silence: Answer = { chunks: [], after: 'stay' }
 export const withHeaders = (given: Answer, headers: Record<string, string>): Answer => ({

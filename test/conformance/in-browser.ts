@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Engine, titleOf } from './case'
+import { type EngineName, expectedOf, players, titleOf } from './case'
 import { cases } from './cases'
 import type { Logs } from './page'
 import { startServers } from './servers'
@@ -11,9 +11,9 @@ export type OpenPage = (url: string) => Promise<(expression: string) => Promise<
 
 const HTML = '<!doctype html><link rel="icon" href="data:,"><script src="/conformance.js"></script>'
 
-/** Declares a test for each case, of the browser's own `EventSource` and ours side by side. */
-export function testInBrowser(engine: Engine, open: OpenPage): void {
-  describe(`in ${engine}, the browser's EventSource and ours`, () => {
+/** Plays all cases side by side, and declares two tests for each: of the browser's own `EventSource` and of ours. */
+export function testInBrowser(engine: EngineName, open: OpenPage): void {
+  describe(`in ${engine}`, () => {
     let logs: Logs
     const closing: (() => Promise<void>)[] = []
     beforeAll(async () => {
@@ -24,17 +24,11 @@ export function testInBrowser(engine: Engine, open: OpenPage): void {
     }, 60_000)
     afterAll(() => Promise.all(closing.map((close) => close())))
 
-    test.each(cases.map((each) => [titleOf(each), each] as const))('%s', (title, { expected, differs }) => {
-      expect(logs[title]).toEqual({
-        browser: valueOr(differs?.browsers, engine, expected),
-        ours: valueOr(differs, 'ours', expected),
-      })
+    const tests = players.flatMap((player) => cases.map((each) => [player, titleOf(each), each] as const))
+    test.each(tests)('%s, %s', (player, title, each) => {
+      expect(logs[title]![player]).toEqual(expectedOf(each, player, engine))
     })
   })
-}
-
-function valueOr(given: object | undefined, key: string, otherwise: unknown): unknown {
-  return given && key in given ? (given as Record<string, unknown>)[key] : otherwise
 }
 
 /** The page's script: the cases, and the library from its sources. */

@@ -1,6 +1,6 @@
 /** What the page loads: plays every case with the browser's own `EventSource` and with ours, and hands back the logs. */
 import { ReconnectingEventSource } from 'millrace'
-import { titleOf } from './case'
+import { type Player, players, titleOf } from './case'
 import { cases } from './cases'
 import { fast } from './fast'
 import { type Origins, run } from './run'
@@ -8,15 +8,15 @@ import { type Origins, run } from './run'
 /** A browser opens six connections to one origin. */
 const AT_ONCE = 5
 
-export type Logs = Record<string, { browser: unknown; ours: unknown }>
+export type Logs = Record<string, Record<Player, unknown>>
 
-const players = { browser: EventSource, ours: fast(ReconnectingEventSource) }
+const sources = { browser: EventSource, ours: fast(ReconnectingEventSource) }
 
 async function runAll(origins: Origins): Promise<Logs> {
   const logs: Logs = Object.fromEntries(cases.map((each) => [titleOf(each), { browser: undefined, ours: undefined }]))
   const turns = cases.flatMap((each, index) =>
-    (['browser', 'ours'] as const).map((player) => async () => {
-      logs[titleOf(each)]![player] = await run(each, players[player], origins, `/${index}/${player}`)
+    players.map((player) => async () => {
+      logs[titleOf(each)]![player] = await run(each, sources[player], origins, `/${index}/${player}`)
     }),
   )
   const work = async () => {

@@ -20,7 +20,7 @@ export async function run(
   const sources: EventSource[] = []
   const logs: string[][] = []
 
-  const kit: Kit = { EventSource, url, open, listen, until, requests, cut, meanwhile }
+  const kit: Kit = { EventSource, url, open, listen, until, requests, cut, more, meanwhile }
   try {
     return JSON.parse(JSON.stringify(await scenario(kit)))
   } catch (error) {
@@ -68,6 +68,10 @@ export async function run(
 
   async function cut(): Promise<void> {
     await fetch(`${origins.log}${place}/cut`)
+  }
+
+  async function more(): Promise<void> {
+    await fetch(`${origins.log}${place}/more`)
   }
 
   async function meanwhile(): Promise<void> {

@@ -14,12 +14,14 @@ export interface Servers {
  */
 export async function startServers(cases: readonly Case[], pages: Record<string, string> = {}): Promise<Servers> {
   const seen = new Map<string, (SeenRequest & { over: boolean })[]>()
-  const waiting = new Map<string, ServerResponse>()
+  const waiting = new Map<string, { response: ServerResponse; given: Answer }>()
   const [same, other] = await Promise.all([play('same'), play('other')])
   const log = await startServer(({ url }, response) => {
     response.setHeader('access-control-allow-origin', '*')
-    const [, place] = /^(.+)\/cut$/.exec(url) ?? []
-    if (place) waiting.get(place)?.socket?.resetAndDestroy()
+    const [, place = '', act] = /^(.+)\/(cut|more)$/.exec(url) ?? []
+    const { response: stream, given } = waiting.get(place) ?? {}
+    if (act === 'cut') stream?.socket?.resetAndDestroy()
+    if (act === 'more' && given?.more) stream?.write(bytesOf(given.more))
     if (url === '/again') return response.writeHead(200, { 'content-type': 'text/event-stream' }).end('retry: 1\n\n')
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(seen.get(url) ?? []))
   })
@@ -66,8 +68,9 @@ export async function startServers(cases: readonly Case[], pages: Record<string,
           return response.writeHead(204).end()
         }
         const before = requests.filter((each) => each.path === path && each.method !== 'OPTIONS').length
-        waiting.set(place, response)
-        await give(found.answers[path]?.[before] ?? END, response, fill)
+        const given = found.answers[path]?.[before] ?? END
+        waiting.set(place, { response, given })
+        await give(given, response, fill)
       },
       // Takes the control characters that a browser puts into an id.
       { insecureHTTPParser: true },
@@ -85,6 +88,8 @@ const END: Answer = {
   after: 'end',
 }
 
+const bytesOf = (chunk: string | readonly number[]) => (typeof chunk === 'string' ? chunk : Uint8Array.from(chunk))
+
 async function give(
   { head, chunks, after }: Answer,
   response: ServerResponse,
@@ -99,8 +104,7 @@ async function give(
     response.flushHeaders()
     response.socket?.setNoDelay(true)
     for (const chunk of chunks) {
-      const bytes = typeof chunk === 'string' ? chunk : Uint8Array.from(chunk)
-      await new Promise((resolve) => response.write(bytes, resolve))
+      await new Promise((resolve) => response.write(bytesOf(chunk), resolve))
       // The client gets a turn, so that most chunks arrive alone; no outcome depends on it.
       if (chunks.length > 1) await new Promise((resolve) => setTimeout(resolve, 2))
     }

@@ -1,6 +1,8 @@
+import type { EngineName } from '../conformance/case'
+
 /** A browser, as narrow as the tests need it: what all engines can do by whatever drives them. */
 export interface Engine {
-  readonly name: 'Chromium' | 'Firefox' | 'WebKit'
+  readonly name: EngineName
   readonly version: string
   /** Opens a tab and loads that URL. All tabs share one profile, and with it storage, locks and channels. */
   openPage(url: string): Promise<EnginePage>

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe } from 'vitest'
+import type { EngineName } from '../conformance/case'
 import { figure } from '../support/figures'
 import { closeServers } from '../support/http-server'
 import { serveTabs, type Tab, tabOf } from '../support/tabs'
@@ -24,16 +25,12 @@ export const engines = [
 /** An installation, where one is missing. */
 export const START_WITHIN = 10 * 60_000
 
-/** Declares the tests once for each engine. No tab may have an error that nobody caught. */
-export function inEachEngine(
-  what: string,
-  declare: (at: (options?: { ids?: boolean; greets?: boolean }) => Promise<World>) => void,
-): void {
+/** Declares the tests once for each engine, and counts those that pass. */
+export function inEachEngine(what: string, declare: (name: EngineName, engine: () => Engine) => void): void {
   describe.each(engines)(`${what} in %s`, (name, start) => {
     let engine: Engine
     let passed = 0
     let all = 0
-    const tabs = new Set<EngineTab>()
     beforeAll(async () => {
       engine = await start()
     }, START_WITHIN)
@@ -44,8 +41,22 @@ export function inEachEngine(
     beforeEach(() => {
       all += 1
     })
+    afterEach(({ task }) => {
+      if (task.result?.state === 'pass') passed += 1
+    })
+    declare(name, () => engine)
+  })
+}
+
+/** The same with tabs on servers of each test's own. No tab may have an error that nobody caught. */
+export function withTabsInEachEngine(
+  what: string,
+  declare: (at: (options?: { ids?: boolean; greets?: boolean }) => Promise<World>) => void,
+): void {
+  inEachEngine(what, (_, running) => {
+    const tabs = new Set<EngineTab>()
     afterEach(closeServers)
-    afterEach(async ({ task }) => {
+    afterEach(async () => {
       const errors: string[] = []
       for (const { page, run } of tabs) {
         errors.push(...(await run<string[]>('window.errors ?? []')))
@@ -53,9 +64,9 @@ export function inEachEngine(
       }
       tabs.clear()
       if (errors.length > 0) throw new Error(`Nobody caught ${errors.join(', ')}`)
-      if (task.result?.state === 'pass') passed += 1
     })
     declare(async (options) => {
+      const engine = running()
       const world = await serveTabs({ greets: true, ...options })
       return Object.assign(world, {
         engine,

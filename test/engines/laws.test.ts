@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { expect, test } from 'vitest'
 import { until } from '../support/until'
-import { type EngineTab, inEachEngine, inQuery } from './in-each-engine'
+import { type EngineTab, inQuery, withTabsInEachEngine } from './in-each-engine'
 
 /** Engines that keep a page in the back/forward cache although it held a lock and a stream until it was left. */
 const KEEPS_PAGES = { Chromium: true, Firefox: false, WebKit: true }
@@ -10,7 +10,7 @@ const LONGER_THAN_A_TIMEOUT = 16_000
 
 const statusOf = async (tab: EngineTab) => (await tab.read()).states.at(-1)?.status
 
-inEachEngine('laws', (at) => {
+withTabsInEachEngine('laws', (at) => {
   test('one source has one connection for 50 subscribers, whenever they come and go', async () => {
     const world = await at()
     const tab = await world.openTab()

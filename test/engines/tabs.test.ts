@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { figure } from '../support/figures'
 import { until } from '../support/until'
-import { type EngineTab, inEachEngine, inQuery, type World } from './in-each-engine'
+import { type EngineTab, inQuery, type World, withTabsInEachEngine } from './in-each-engine'
 
 const ROUNDS = 9
 
@@ -32,7 +32,7 @@ const departures: [name: string, leave: (leader: EngineTab, world: World) => Pro
   ['closes its client', ({ run }) => run('client.close()')],
 ]
 
-inEachEngine('tabs', (at) => {
+withTabsInEachEngine('tabs', (at) => {
   test('8 have one connection, and each has every event once and in order', async () => {
     const world = await at()
     const tabs = await share(world, 8)
@@ -159,11 +159,13 @@ inEachEngine('tabs', (at) => {
     await until(() => world.open === 4, 'four streams')
     await until(async () => (await waiting()) === 2, 'two that wait')
     expect(await tabs[5]!.run('fetch("/plain").then((answer) => answer.text())')).toBe('plain')
+    expect(world.mostOpen).toBe(4)
     await tabs[0]!.page.close()
     await tabs[1]!.page.close()
     for (const tab of tabs.slice(2))
       await until(async () => (await tab.read()).states.at(-1)?.status === 'live', 'a free slot')
-    expect(world.mostOpen).toBe(4)
+    // A browser lets a closed tab's lock go when it likes, and that may be before the tab's connection.
+    await until(() => world.open === 4, 'four streams again')
   })
 
   test('poll as one, and go on when the one that polls closes', async () => {

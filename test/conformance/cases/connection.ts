@@ -4,9 +4,9 @@ import {
   type Case,
   cutStream,
   dispatched,
+  manyResets,
   openStream,
   redirect,
-  reset,
   type Scenario,
   stream,
   withHeaders,
@@ -36,13 +36,22 @@ const ONCE = ['open', 'message a', 'error, connecting', END]
 
 const RETRIED = 'After 408, 425, 429 and 5xx it reconnects with backoff; a browser closes.'
 const TYPES = 'Of several content types the first counts; in a browser the last.'
-const CHARSET = 'A charset that is not UTF-8 is ignored, as the specification says; Chromium closes.'
-const MALFORMED =
-  'A content type with more than parameters behind it closes, as the specification says; Chromium opens.'
+const CHARSET = 'A charset that is not UTF-8 is ignored; Chromium closes.'
+const MALFORMED = 'A content type with more than parameters behind it closes; a browser opens.'
 const REDIRECTED =
-  'After a redirect it reconnects to the first address, so that a balancer may choose again; a browser to the last.'
+  'After a redirect it reconnects to the first address, so that a balancer may choose again, as WebKit does; Chromium goes to the last, and Firefox does after a permanent one.'
 const CORS = 'A refusal by CORS looks like an outage to a script, so it reconnects with backoff; a browser closes.'
-const PASSWORD = 'A URL with a user name or password cannot be fetched, so it closes, as Chromium does.'
+const PASSWORD =
+  'A URL with a user name or password cannot be fetched, so it closes, as Chromium does; Firefox and WebKit answer a 401 with them.'
+const HEADERS_ALONE =
+  "In Firefox it opens with the first byte of a body, as Firefox's own does, and not with the headers before it."
+const CUT_OFF = 'A line that a reset cuts off is dropped; WebKit puts it before the first line of the next connection.'
+const RETRY = 'A `retry` with a plus or spaces around its digits is ignored; WebKit obeys it.'
+const ENDLESS =
+  'After a redirect that never ends it reconnects; Firefox and WebKit close, as they may where they think it futile.'
+const DATA_URL = 'A `data:` URL is a stream like any other; Firefox and WebKit close.'
+
+const TO_THE_FIRST = [['a'], [' -', '/moved -', ' 1']]
 
 /** The messages' origins, as the names of the servers. */
 const originsOf: Scenario = async ({ listen, until, url }) => {
@@ -92,12 +101,14 @@ export const connection: readonly Case[] = [
   of(
     'a stream opens with its headers, before there is an event',
     [openStream()],
-    async ({ listen, until }) => {
+    async ({ listen, until, requests, meanwhile }) => {
       const { log } = listen()
-      await until(() => log.length > 0)
+      await until(async () => (await requests()).length > 0)
+      await meanwhile()
       return log
     },
     ['open'],
+    { differs: { why: HEADERS_ALONE, browsers: { Firefox: [] }, oursIn: { Firefox: [] } } },
   ),
   of(
     'a connection that is reset is an error, and another connection',
@@ -110,12 +121,24 @@ export const connection: readonly Case[] = [
       return log
     },
     ['open', 'message a', 'error, connecting', 'open', 'message b', 'error, connecting', END],
+    {
+      differs: {
+        why: CUT_OFF,
+        browsers: {
+          WebKit: ['open', 'message a', 'error, connecting', 'open', 'message halfdata: b', 'error, connecting', END],
+        },
+      },
+    },
   ),
   of(
     'a connection that is reset before its answer is an error, and another connection',
-    [stream('retry: 1\n\n'), reset, reset, stream('data: a\n\n')],
-    dispatched,
-    ['open', 'error, connecting', 'error, connecting', 'error, connecting', ...ONCE],
+    [stream('retry: 1\n\n'), ...manyResets],
+    async ({ listen, until }) => {
+      const { log } = listen()
+      await until(() => log.length >= 4)
+      return log.slice(0, 4)
+    },
+    ['open', 'error, connecting', 'error, connecting', 'error, connecting'],
   ),
   of('204 ends it', [answer(204, { 'content-type': SSE })], dispatched, [END]),
   ...[201, 202, 205, 206, 300, 304, 400, 401, 402, 403, 404, 405, 406, 409, 410, 413, 415, 422, 451].map((status) =>
@@ -156,7 +179,7 @@ export const connection: readonly Case[] = [
     [withHeaders(stream('retry: 1\ndata: ü\n\n'), { 'content-type': `${SSE}; charset=windows-1252` })],
     dispatched,
     ['open', 'message ü', 'error, connecting', END],
-    { differs: { why: CHARSET, browsers: { chromium: [END] } } },
+    { differs: { why: CHARSET, browsers: { Chromium: [END] } } },
   ),
   ...[
     'text/html',
@@ -170,7 +193,7 @@ export const connection: readonly Case[] = [
     '',
   ].map((type) => of(`the content type ${JSON.stringify(type)} ends it`, [typed(type)], dispatched, [END])),
   of('a content type with something behind it ends it', [typed(`${SSE} x`)], dispatched, [END], {
-    differs: { why: MALFORMED, browsers: { chromium: ONCE } },
+    differs: { why: MALFORMED, browsers: { Chromium: ONCE, Firefox: ONCE, WebKit: ONCE } },
   }),
   of('no content type ends it', [answer(200)], dispatched, [END]),
   of('of two content types the last one counts: a stream', [typed(['text/html', SSE])], dispatched, ONCE, {
@@ -186,11 +209,20 @@ export const connection: readonly Case[] = [
     'retry is ignored unless it has nothing but ASCII digits',
     [
       stream(
-        `retry: 1\n${['60000ms', '6e4', '-60000', '+60000', '60000.5', '0xEA60', '６００００', ' 60000', '60000 ', '60 000'].map((value) => `retry: ${value}\n`).join('')}:retry: 60000\nRetry: 60000\n\n`,
+        `retry: 1\n${['60000ms', '6e4', '-60000', '60000.5', '0xEA60', '６００００', '60 000'].map((value) => `retry: ${value}\n`).join('')}:retry: 60000\nRetry: 60000\n\n`,
       ),
     ],
     dispatched,
     ['open', 'error, connecting', END],
+  ),
+  ...['+3000', ' 3000', '3000 '].map((value) =>
+    of(
+      `retry is ignored when it is ${JSON.stringify(value)}`,
+      [stream(`retry: 1\nretry: ${value}\n\n`)],
+      waitedAtLeast(3_000),
+      false,
+      { differs: { why: RETRY, browsers: { WebKit: true } } },
+    ),
   ),
 
   ...[301, 302, 303, 307, 308].map((status) =>
@@ -215,7 +247,7 @@ export const connection: readonly Case[] = [
       ],
     ),
   ),
-  ...[301, 302, 307].map((status) =>
+  ...[301, 302, 303, 307, 308].map((status) =>
     of(
       `after a ${status} it reconnects to where it was sent`,
       {
@@ -227,7 +259,13 @@ export const connection: readonly Case[] = [
         ['a', 'b'],
         [' -', '/moved -', '/moved 1', '/moved 1'],
       ],
-      { differs: { why: REDIRECTED, ours: [['a'], [' -', '/moved -', ' 1']] } },
+      {
+        differs: {
+          why: REDIRECTED,
+          ours: TO_THE_FIRST,
+          browsers: { WebKit: TO_THE_FIRST, ...(status !== 301 && status !== 308 && { Firefox: TO_THE_FIRST }) },
+        },
+      },
     ),
   ),
   of('the origin of an event is that of the server', [stream('retry: 1\ndata: a\n\n')], originsOf, [['same'], true]),
@@ -256,6 +294,12 @@ export const connection: readonly Case[] = [
       return log.slice(0, 3)
     },
     ['open', 'error, connecting', 'error, connecting'],
+    {
+      differs: {
+        why: ENDLESS,
+        browsers: { Firefox: ['open', 'error, connecting', END], WebKit: ['open', 'error, connecting', END] },
+      },
+    },
   ),
   of(
     'a message is a MessageEvent, open and error are not; none bubbles or can be cancelled',
@@ -320,10 +364,11 @@ export const connection: readonly Case[] = [
     {},
     async ({ listen, until }) => {
       const { events, log } = listen({ url: 'data:text/event-stream,data:%20a%0A%0A' })
-      await until(() => log.length >= 3)
-      return [log.slice(0, 3), events[0]?.origin]
+      await until(() => log.length >= 3 || log.includes(END))
+      return [log.slice(0, 3), events[0]?.origin ?? '-']
     },
     [['open', 'message a', 'error, connecting'], 'null'],
+    { differs: { why: DATA_URL, browsers: { Firefox: [[END], '-'], WebKit: [[END], '-'] } } },
   ),
   of(
     'a large event is an event like any other',
@@ -397,14 +442,14 @@ export const connection: readonly Case[] = [
     ),
   ),
   of(
-    'a URL with a password is asked for with it',
-    [openStream()],
+    'a URL with a password signs in when it is asked to',
+    [answer(401, { 'www-authenticate': 'Basic realm="conformance"' }), openStream(':\n\n')],
     async ({ listen, url, until, requests }) => {
       const { log } = listen({ url: url().replace('://', '://ann:secret@') })
       await until(() => log.length > 0)
-      return [log[0], (await requests())[0]?.headers.authorization ?? null]
+      return [log[0], (await requests()).map(({ headers }) => headers.authorization ?? null)]
     },
-    ['open', 'Basic YW5uOnNlY3JldA=='],
-    { differs: { why: PASSWORD, ours: [END, null], browsers: { chromium: [END, null] } } },
+    ['open', [null, 'Basic YW5uOnNlY3JldA==']],
+    { differs: { why: PASSWORD, ours: [END, []], browsers: { Chromium: [END, []] } } },
   ),
 ]

@@ -369,7 +369,7 @@ export const interfaces: readonly Case[] = [
   ),
   of(
     'close() dispatches nothing itself, and may be called again',
-    { '': [openStream()] },
+    { '': [openStream(':\n\n')] },
     async ({ listen, until, requests, meanwhile }) => {
       const { source, log } = listen()
       await until(() => log.length > 0)
