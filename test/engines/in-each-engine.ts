@@ -26,8 +26,12 @@ export const engines = [
 export const START_WITHIN = 10 * 60_000
 
 /** Declares the tests once for each engine, and counts those that pass. */
-export function inEachEngine(what: string, declare: (name: EngineName, engine: () => Engine) => void): void {
-  describe.each(engines)(`${what} in %s`, (name, start) => {
+export function inEachEngine(
+  what: string,
+  declare: (name: EngineName, engine: () => Engine) => void,
+  among: readonly (typeof engines)[number][] = engines,
+): void {
+  describe.each(among)(`${what} in %s`, (name, start) => {
     let engine: Engine
     let passed = 0
     let all = 0
@@ -52,8 +56,9 @@ export function inEachEngine(what: string, declare: (name: EngineName, engine: (
 export function withTabsInEachEngine(
   what: string,
   declare: (at: (options?: { ids?: boolean; greets?: boolean }) => Promise<World>) => void,
+  among?: Parameters<typeof inEachEngine>[2],
 ): void {
-  inEachEngine(what, (_, running) => {
+  const withTabs = (_: EngineName, running: () => Engine) => {
     const tabs = new Set<EngineTab>()
     afterEach(closeServers)
     afterEach(async () => {
@@ -84,7 +89,8 @@ export function withTabsInEachEngine(
         },
       })
     })
-  })
+  }
+  inEachEngine(what, withTabs, among)
 }
 
 export const inQuery = (name: string, value: unknown): string => `${name}=${encodeURIComponent(JSON.stringify(value))}`
