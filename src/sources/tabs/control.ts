@@ -1,8 +1,10 @@
 /** What tabs tell each other beside their sources: who has left, what is out of date, and what was answered. */
 import type { KeptAnswer } from '../../network/coordinated-fetch'
 import type { Alert } from '../../primitives/alerts'
+import { hashKey } from '../../primitives/hash-key'
 import { type PageSignal, watchPage } from '../../primitives/page-signals'
 import { malformed, type TabChannel, type TabPlatform, tabName } from './platform'
+import { isHeaderList } from './wire'
 
 export interface TabControlHooks {
   /** Whose data this tab has. */
@@ -101,6 +103,8 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
     const isList = Array.isArray(match)
     if (typeof data !== 'object' || (type === 'invalidate' && typeof match !== 'string' && !isList))
       throw new TypeError('No message')
+    // Throws if it is none.
+    if (isList) hashKey(match)
     if (type === 'answer' && !isAnswer(answer)) throw new TypeError('No answer')
     const identity = hooks.identity()
     if (type === 'left' && identity !== null && name === nameOf(identity)) hooks.onLeft()
@@ -116,8 +120,7 @@ function isAnswer(value: unknown): value is KeptAnswer {
   return (
     typeof key === 'string' &&
     typeof url === 'string' &&
-    Array.isArray(headers) &&
-    headers.every((pair) => Array.isArray(pair) && pair.length === 2) &&
+    isHeaderList(headers) &&
     Number.isSafeInteger(bytes) &&
     (bytes as number) >= 0 &&
     Number.isFinite(at)
