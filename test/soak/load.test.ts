@@ -54,16 +54,15 @@ describe(`${thousands(STREAMS)} connections in one process`, () => {
     const { origin } = bench
     const before = { sockets: sockets(), timers: timers() }
 
-    const closing = new AbortController()
+    const readers: ReadableStreamDefaultReader<Uint8Array>[] = []
     const bare = await heapOfEach(async (n) => {
-      const response = await fetch(`${origin}/quiet?bare=${n}`, { signal: closing.signal })
-      void response.body
-        ?.getReader()
-        .read()
-        .catch(() => {})
+      const { body } = await fetch(`${origin}/quiet?bare=${n}`)
+      const reader = body!.getReader()
+      readers.push(reader)
+      void reader.read()
     })
     expect(sockets()).toBeGreaterThanOrEqual(before.sockets + STREAMS)
-    closing.abort()
+    for (const reader of readers.splice(0)) void reader.cancel()
     await until(() => sockets() <= before.sockets, { what: 'no socket of bare fetch', within: 60_000 })
 
     const client = await unlimitedClient()
