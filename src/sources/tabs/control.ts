@@ -101,11 +101,14 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
   function receive(data: unknown): void {
     const { type, name, match, answer, url } = (data ?? {}) as Record<string, unknown>
     const isList = Array.isArray(match)
-    if (typeof data !== 'object' || (type === 'invalidate' && typeof match !== 'string' && !isList))
+    if (
+      typeof data !== 'object' ||
+      (type === 'invalidate' && typeof match !== 'string' && !isList) ||
+      (type === 'answer' && !isAnswer(answer))
+    )
       throw new TypeError('No message')
     // Throws if it is none.
     if (isList) hashKey(match)
-    if (type === 'answer' && !isAnswer(answer)) throw new TypeError('No answer')
     const identity = hooks.identity()
     if (type === 'left' && identity !== null && name === nameOf(identity)) hooks.onLeft()
     else if (type === 'has-left' && left.has(name as string)) post({ type: 'left', name })
