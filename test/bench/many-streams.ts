@@ -1,5 +1,6 @@
 import type { StreamEvent } from 'millrace'
 import { settledHeap } from '../support/heap'
+import { openFiles } from '../support/open-files'
 import { unlimitedClient } from './clients'
 import { compare, quantile } from './compare'
 import type { Contender, Contenders } from './contender'
@@ -9,7 +10,7 @@ import { kilobytes, milliseconds, type Row } from './table'
 const WANTED = 10_000
 /** Descriptors that a process needs besides its sockets. */
 const SPARE = 200
-const streams = Math.min(WANTED, openFiles() - SPARE)
+const streams = Math.min(WANTED, (openFiles() ?? Infinity) - SPARE)
 /** Streams that are opened side by side. */
 const BATCH = 200
 const PER_SECOND = 2_000
@@ -130,11 +131,4 @@ function measured(origin: string, open: (url: string, listening: Listening) => u
       }
     },
   }
-}
-
-/** How many files and sockets a process may have open. */
-function openFiles(): number {
-  const { userLimits } = process.report.getReport() as { userLimits?: { open_files?: { soft?: number | string } } }
-  const soft = Number(userLimits?.open_files?.soft)
-  return Number.isFinite(soft) ? soft : WANTED + SPARE
 }

@@ -29,6 +29,8 @@ export interface BenchServer {
 /** A server in a process of its own, so that what it costs is not what is measured. */
 export async function startServer(): Promise<BenchServer> {
   const child = fork(fileURLToPath(new URL('server.child.ts', import.meta.url)), {
+    // Whoever starts it may run TypeScript in another way.
+    execArgv: ['--import', 'tsx'],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
   const [origin] = (await once(child, 'message')) as [string]

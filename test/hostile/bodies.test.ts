@@ -1,5 +1,3 @@
-import type { ServerResponse } from 'node:http'
-import { createGzip } from 'node:zlib'
 import { defineChannel } from 'millrace'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import {
@@ -13,6 +11,7 @@ import {
 } from '../behaviour/channels/watch'
 import { closeServers, type Handler, startServer, startStream } from '../support/http-server'
 import { until } from '../support/until'
+import { bomb } from './bomb'
 
 const MEGABYTES = Number(process.env.MEGABYTES ?? 200)
 
@@ -26,30 +25,13 @@ afterEach(() => {
 afterEach(closeClients)
 afterEach(closeServers)
 
-/** So many megabytes of zeros, which are a thousandth of that on the way. */
-function bomb(response: ServerResponse, head: string): void {
-  const zip = createGzip({ level: 1 })
-  zip.on('error', () => {})
-  zip.pipe(response)
-  response.on('close', () => zip.destroy())
-  zip.write(head)
-  const zeros = Buffer.alloc(2 ** 20, '0')
-  let left = MEGABYTES
-  const write = (): void => {
-    for (let more = true; more && left > 0 && !zip.destroyed; left -= 1) more = zip.write(zeros)
-    if (left === 0) zip.end('"')
-    else zip.once('drain', write)
-  }
-  write()
-}
-
 const memory = (): number => process.memoryUsage().heapUsed + process.memoryUsage().arrayBuffers
 
 test('a snapshot that unpacks to hundreds of megabytes is refused at 32', async () => {
   let answered = 0
   const server = await startServer((_, response) => {
     answered += 1
-    bomb(response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' }), '"')
+    bomb(response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' }), '"', MEGABYTES)
   })
   const { client } = startClient()
   const before = memory()
@@ -69,7 +51,7 @@ test('a snapshot that unpacks to hundreds of megabytes is refused at 32', async 
 
 test('a stream that unpacks to hundreds of megabytes is refused at one', async () => {
   const server = await startServer((_, response) =>
-    bomb(startStream(response, { 'content-encoding': 'gzip' }), 'data: '),
+    bomb(startStream(response, { 'content-encoding': 'gzip' }), 'data: ', MEGABYTES),
   )
   const { client } = startClient({ backoff: { base: 30_000, cap: 30_000 } })
   const before = memory()

@@ -1,7 +1,7 @@
 import { type Client, defineChannel, type StreamEvent } from 'millrace'
 import { afterEach, expect, test } from 'vitest'
 import { block, closeClients, json, startClient, watch } from '../behaviour/channels/watch'
-import { settledHeap } from '../support/heap'
+import { leavesLess } from '../support/heap'
 import { closeServers, startServer, startStream, type TestServer } from '../support/http-server'
 import { activeResources } from '../support/sockets'
 import { until } from '../support/until'
@@ -25,32 +25,6 @@ async function startCrowdServer(): Promise<TestServer> {
     else startStream(response).write(`: heartbeat\n${block('x'.repeat(200), { id: 1 })}`)
   })
   return server
-}
-
-/**
- * Repeats a piece of work, and fails unless each of the later repetitions leaves less than so many bytes behind. What
- * `fetch` itself holds of a request that was broken off goes late, some seconds after it: hence the patience.
- */
-async function leavesLess(than: number, rounds: number, work: (round: number) => Promise<void>): Promise<void> {
-  const warm = Math.ceil(rounds / 4)
-  for (let round = 0; round < warm; round += 1) await work(round)
-  const before = await lowestHeap()
-  for (let round = warm; round < rounds; round += 1) await work(round)
-  await until(async () => ((await settledHeap()) - before) / (rounds - warm), {
-    accept: (left) => left < than,
-    what: `less than ${than} bytes for each of ${rounds - warm} rounds`,
-    within: 60_000,
-  })
-}
-
-/** The lowest reading of a while, so that what goes late is not taken for what is there for good. */
-async function lowestHeap(): Promise<number> {
-  let lowest = Number.POSITIVE_INFINITY
-  for (let reading = 0; reading < 5; reading += 1) {
-    lowest = Math.min(lowest, await settledHeap())
-    await new Promise((resolve) => setTimeout(resolve, 1_000))
-  }
-  return lowest
 }
 
 function nothingIsLeft(client: Client): void {

@@ -126,13 +126,31 @@ describe('a key', () => {
 
   test('with a cycle, or nested without end, is refused with `config`', () => {
     const nested = (levels: number): unknown[] => (levels > 1 ? [nested(levels - 1)] : [1])
-    const refusal = expect.objectContaining({ code: 'config', message: told('one nested over 32 levels, or a cycle') })
+    const refusal = expect.objectContaining({
+      code: 'config',
+      message: told('one too large, nested over 32 levels, or a cycle'),
+    })
     expect(hashKey(nested(32))).toBe(`${'['.repeat(32)}1${']'.repeat(32)}`)
     expect(() => hashKey(nested(33))).toThrow(refusal)
     expect(() => hashKey(nested(5_000))).toThrow(refusal)
     const cycle: unknown[] = []
     cycle.push(cycle)
     expect(() => hashKey(cycle)).toThrow(refusal)
+  })
+
+  test('that is written in a few words and would take for ever is refused with `config`', () => {
+    const refusal = expect.objectContaining({
+      code: 'config',
+      message: told('one too large, nested over 32 levels, or a cycle'),
+    })
+    let tower: unknown = 1
+    for (let n = 0; n < 30; n += 1) tower = [tower, { tower }]
+    const endless: unknown[] = []
+    endless.length = 2 ** 32 - 1
+    for (const key of [[tower], endless, [{ endless }]]) expect(() => hashKey(key)).toThrow(refusal)
+    // Each key is counted by itself.
+    const large = Array.from({ length: 40_000 }, (_, n) => n)
+    expect(hashKey(large)).toBe(hashKey(large))
   })
 
   function told(what: string): string {

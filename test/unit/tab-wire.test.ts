@@ -3,7 +3,7 @@ import { type Alert, type ChannelState, defineChannel } from 'millrace'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { composeClient } from '../../src/client'
 import { MillraceError } from '../../src/primitives/errors'
-import { pack, packError, unpack, unpackError, unpackMessages } from '../../src/sources/tabs/wire'
+import { isHeaderList, pack, packError, unpack, unpackError, unpackMessages } from '../../src/sources/tabs/wire'
 import { streamHeaders } from '../../src/stream/stream-http'
 import { settledHeap } from '../support/heap'
 import { createModelledJournal } from '../support/modelled-journal'
@@ -107,6 +107,22 @@ describe('messages that were told', () => {
   ])('are none if they are %j', (value) => {
     expect(unpackMessages(value)).toBeUndefined()
   })
+})
+
+test('a list with holes is none, and is not looked through to its end', () => {
+  const endless: unknown[] = []
+  endless.length = 2 ** 32 - 1
+  for (const list of [new Array(1), endless]) {
+    expect(unpackMessages(list)).toBeUndefined()
+    expect(isHeaderList(list)).toBe(false)
+  }
+})
+
+test('headers that were told are pairs of texts', () => {
+  expect(isHeaderList([])).toBe(true)
+  expect(isHeaderList([['a', 'b']])).toBe(true)
+  for (const none of [undefined, {}, 'a', [7], [null], [['a']], [['a', 'b', 'c']], [['a', 1]], [[1, 'a']]])
+    expect(isHeaderList(none)).toBe(false)
 })
 
 test('a message whose id is no text is none', () => {
@@ -394,6 +410,49 @@ describe('tabs that hear what no tab of ours says', () => {
     await scene.world.clock.advance(10)
     // Each name is 500 bytes, and there are two sources that are asked.
     expect((await settledHeap()) - before).toBeLessThan(1_500_000)
+  })
+
+  test('are not stopped, nor replaced, by what is no number, no list and no name', async () => {
+    const { world, journal } = scene
+    const forger = world.open()
+    const ends = [...new Set(world.channels())].map((name) => {
+      const end = { channel: forger.platform.open(name), leader: {}, kind: name.split(' ')[1] }
+      end.channel.onmessage = ({ data }) => {
+        const { from, e } = data as { from?: string; e?: number }
+        if (e) end.leader = { from, e }
+      }
+      return end
+    })
+    journal.append(1)
+    await world.clock.advance(6_000)
+    const endless: unknown[] = []
+    endless.length = 2 ** 32 - 1
+    let tower: unknown = 'x'
+    for (let n = 0; n < 30; n += 1) tower = [tower, tower]
+    const odd = [new Array(1), endless, tower, new Date(), '99999999', { toString: 1, valueOf: 1 }]
+    const state = { name: 'idle', failures: 0 }
+    const said = {
+      stream: (odd: unknown) => [
+        { type: 'batch', n: 4, events: odd, cursor: 'e4', restart: false },
+        { type: 'batch', n: 4, events: [], cursor: 'e4', restart: odd },
+        { type: 'welcome', n: 4, cursor: 'e4', since: 'e4', events: odd, state: { name: 'open' } },
+        { type: 'pong', n: 4, cursor: 'e4', name: 'open', age: odd },
+      ],
+      snapshot: (odd: unknown) => [
+        { type: 'body', value: 'forged', headers: odd },
+        { type: 'welcome', state, last: { value: 'forged', headers: odd, at: world.clock.now() } },
+        { type: 'welcome', state, last: { value: 'forged', headers: [], at: odd } },
+      ],
+      control: (match: unknown) => [{ type: 'invalidate', match }],
+    }
+    // As their leader, so far as a follower can tell.
+    for (const value of odd)
+      for (const { channel, leader, kind } of ends)
+        for (const fields of said[kind as keyof typeof said](value)) channel.postMessage({ ...fields, ...leader })
+    await world.clock.advance(100)
+    for (const { states } of scene.tabs) expect(states.map(({ data }) => data)).not.toContain('forged')
+    await expectUnmoved()
+    for (const { alerts } of scene.tabs) for (const { code } of alerts) expect(code).toBe('tab-protocol')
   })
 
   test('take huge arrays for what they are', async () => {

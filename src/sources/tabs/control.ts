@@ -1,8 +1,10 @@
 /** What tabs tell each other beside their sources: who has left, what is out of date, and what was answered. */
 import type { KeptAnswer } from '../../network/coordinated-fetch'
 import type { Alert } from '../../primitives/alerts'
+import { hashKey } from '../../primitives/hash-key'
 import { type PageSignal, watchPage } from '../../primitives/page-signals'
 import { malformed, type TabChannel, type TabPlatform, tabName } from './platform'
+import { isHeaderList } from './wire'
 
 export interface TabControlHooks {
   /** Whose data this tab has. */
@@ -99,9 +101,14 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
   function receive(data: unknown): void {
     const { type, name, match, answer, url } = (data ?? {}) as Record<string, unknown>
     const isList = Array.isArray(match)
-    if (typeof data !== 'object' || (type === 'invalidate' && typeof match !== 'string' && !isList))
+    if (
+      typeof data !== 'object' ||
+      (type === 'invalidate' && typeof match !== 'string' && !isList) ||
+      (type === 'answer' && !isAnswer(answer))
+    )
       throw new TypeError('No message')
-    if (type === 'answer' && !isAnswer(answer)) throw new TypeError('No answer')
+    // Throws if it is none.
+    if (isList) hashKey(match)
     const identity = hooks.identity()
     if (type === 'left' && identity !== null && name === nameOf(identity)) hooks.onLeft()
     else if (type === 'has-left' && left.has(name as string)) post({ type: 'left', name })
@@ -116,8 +123,7 @@ function isAnswer(value: unknown): value is KeptAnswer {
   return (
     typeof key === 'string' &&
     typeof url === 'string' &&
-    Array.isArray(headers) &&
-    headers.every((pair) => Array.isArray(pair) && pair.length === 2) &&
+    isHeaderList(headers) &&
     Number.isSafeInteger(bytes) &&
     (bytes as number) >= 0 &&
     Number.isFinite(at)

@@ -61,6 +61,8 @@ const ANSWER = 2_000
 const FROZEN = 90_000
 /** ms between the timers that show that this tab is not. */
 const PULSE = 30_000
+/** Of a tab: ours have 11 characters, and they are remembered. */
+const LONGEST_NAME = 50
 /** ms: an epoch further in the future is nobody's clock. */
 const SKEW = 60_000
 
@@ -244,7 +246,7 @@ export function createLink(
     if (type === 'welcome') isGreeting = false
     if (type === 'hello') post('welcome', { to: from, ...hooks.welcome(message) })
     else if (type === 'ping') post('pong', { to: from, age: clock.now() - pulseAt, ...hooks.sign() })
-    else if (type === 'pong' && (message.age as number) > FROZEN) send('suspect')
+    else if (type === 'pong' && typeof message.age === 'number' && message.age > FROZEN) send('suspect')
     else hooks.onMessage(message)
   }
 
@@ -290,6 +292,7 @@ function isMessage(data: unknown): data is TabMessage {
   return (
     typeof type === 'string' &&
     typeof from === 'string' &&
+    from.length <= LONGEST_NAME &&
     (to === undefined || typeof to === 'string') &&
     (e === undefined || Number.isSafeInteger(e))
   )

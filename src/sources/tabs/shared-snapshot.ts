@@ -11,7 +11,7 @@ import type { SourceContext } from '../source-context'
 import type { Target } from '../target'
 import { createLink, type TabMessage } from './link'
 import { MOST_TABS, type TabPlatform, tabName } from './platform'
-import { pack, packError, unpack, unpackError } from './wire'
+import { isHeaderList, pack, packError, unpack, unpackError } from './wire'
 
 type Kind = 'foreground' | 'background'
 
@@ -315,10 +315,10 @@ export function createSharedSnapshot(
    * This tab may have a newer one, from another leader.
    */
   function onBody({ value, headers, at }: Body, late = false): void {
-    if (late && last && !(at > last.at)) return
+    if (!isHeaderList(headers) || typeof at !== 'number' || (late && last && !(at > last.at))) return
     let answer: JsonAnswer
     try {
-      answer = { value, headers: new Headers(headers as [string, string][]) }
+      answer = { value, headers: new Headers(headers) }
     } catch {
       return
     }

@@ -397,7 +397,7 @@ export function createSharedStream(
     const step = follow(chain, event)
     follows(step.chain)
     for (const batch of step.ready) {
-      if (batch.restart) {
+      if (batch.restart === true) {
         filter.clear()
         audience.each((sink) => sink.onRestart())
       }

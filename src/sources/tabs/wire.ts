@@ -58,7 +58,21 @@ export function unpackError(value: unknown): MillraceError | undefined {
 
 /** Messages of a stream; undefined if they are none. */
 export function unpackMessages(value: unknown): readonly Message[] | undefined {
-  return Array.isArray(value) && value.every(isMessage) ? value : undefined
+  return isListOf(isMessage, value) ? value : undefined
+}
+
+/** What `new Headers` takes without looking for long. */
+export function isHeaderList(value: unknown): value is [string, string][] {
+  return isListOf(isPair, value)
+}
+
+function isPair(value: unknown): value is [string, string] {
+  return Array.isArray(value) && value.length === 2 && typeof value[0] === 'string' && typeof value[1] === 'string'
+}
+
+/** Not by `every`: it passes over holes, of which a message of a few bytes may have four billion. */
+function isListOf<T>(isOne: (value: unknown) => value is T, value: unknown): value is T[] {
+  return Array.isArray(value) && value.findIndex((each) => !isOne(each)) < 0
 }
 
 function isMessage(value: unknown): value is Message {
