@@ -65,6 +65,8 @@ export function createSharedStream(
   /** As a leader: how many events were relayed. */
   let sent = 0
   let restarted = false
+  /** It has followed another, of a server without ids: what came between the two connections is lost. */
+  let hasLost = false
   const followers = new Set<string>()
   let reconnects = 0
   let duplicates = 0
@@ -84,6 +86,10 @@ export function createSharedStream(
     onStream(next) {
       if (next === state) return
       state = next
+      if (hasLost && next.name === 'open') {
+        hasLost = false
+        missed('its server names no ids')
+      }
       if (followers.size > 0) link.post('status', { state: pack(state), resumed: local.resumed() })
     },
     onMessages(events) {
@@ -107,6 +113,7 @@ export function createSharedStream(
       cancelTick()
       sent = 0
       followers.clear()
+      hasLost = chain.epoch > 0 && hasPast && cursor === ''
       follows(unjoined)
       startFrom(cursor)
     },
