@@ -1,6 +1,7 @@
 import { createParser } from 'eventsource-parser'
 import { networkError } from '../primitives/http'
 import { LONGEST_ID } from './stream-http'
+import { createDecoder } from './utf-8'
 
 /** One dispatched block of an event stream. */
 export interface Message {
@@ -36,8 +37,7 @@ export function createMessageReader(
   endpoint: string,
   onMessages: (messages: readonly Message[]) => void,
 ): (chunk: Uint8Array) => void {
-  // The parser takes the byte order mark away; a decoder that took it too would take two.
-  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  const decode = createDecoder()
   let messages: Message[] = []
   let overflown = false
 
@@ -61,7 +61,7 @@ export function createMessageReader(
   })
 
   return (chunk) => {
-    parser.feed(decoder.decode(chunk, { stream: true }))
+    parser.feed(decode(chunk))
     try {
       // A parser that has overflown takes nothing more. To be told by `onError` would cost an error, with its stack, for
       // each line that it does not know: ten seconds for a million of them.

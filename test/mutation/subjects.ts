@@ -15,6 +15,7 @@ export const subjects: { readonly [file: string]: { readonly [line: string]: str
   'stream/event-stream': {},
   'stream/messages': {},
   'stream/reconnection': {},
+  'stream/utf-8': {},
   'network/breaker': {},
   'network/endpoints': {},
   'network/gate': {},
