@@ -21,7 +21,7 @@ try {
 
   const last = await page.locator('#frameworks').boundingBox()
   if (!last) throw new Error('The three frameworks are not on the page')
-  const height = Math.ceil(last.y + last.height) + 18
+  const height = Math.ceil(last.y + last.height) + 14
   await page.screenshot({ path: file, clip: { x: 0, y: 0, width, height } })
   console.log(`${file}: ${Math.round(statSync(file).size / 1000)} kB`)
 } finally {

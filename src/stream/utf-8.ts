@@ -1,6 +1,6 @@
 /** Keeps a byte order mark: the parser takes one away, and two would go otherwise. */
 const options: TextDecoderOptions = { ignoreBOM: true }
-const whole = /* @__PURE__ */ new TextDecoder('utf-8', options)
+const whole = /* @__PURE__ */ new TextDecoder(undefined, options)
 
 /**
  * Bytes to text, chunk by chunk, characters split anywhere. A chunk that ends with an ASCII character, as nearly all do,
@@ -13,7 +13,7 @@ export function createDecoder(): (chunk: Uint8Array) => string {
     const wasSplit = isSplit
     isSplit = chunk.length > 0 ? (chunk.at(-1) as number) > 0x7f : wasSplit
     if (!isSplit && !wasSplit) return whole.decode(chunk)
-    pieces ??= new TextDecoder('utf-8', options)
+    pieces ??= new TextDecoder(undefined, options)
     return pieces.decode(chunk, { stream: true })
   }
 }

@@ -148,9 +148,10 @@ describe('a key', () => {
     const endless: unknown[] = []
     endless.length = 2 ** 32 - 1
     for (const key of [[tower], endless, [{ endless }]]) expect(() => hashKey(key)).toThrow(refusal)
-    // Each key is counted by itself.
-    const large = Array.from({ length: 40_000 }, (_, n) => n)
+    // Places and what is in them; each key is counted by itself.
+    const large = Array.from({ length: 50_000 }, (_, n) => n)
     expect(hashKey(large)).toBe(hashKey(large))
+    expect(() => hashKey([...large, 1])).toThrow(refusal)
   })
 
   function told(what: string): string {

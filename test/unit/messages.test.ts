@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { createMessageReader, type Message, type StreamMemory } from '../../src/stream/messages'
+import { charactersOf, createMessageReader, type Message, type StreamMemory } from '../../src/stream/messages'
 
 const utf8 = new TextEncoder()
 
@@ -91,4 +91,8 @@ describe('more than a block may be', () => {
   test('is no line that is merely strange', () => {
     expect(read(['what: is this\nretry: soon\ndata: a\n\n'])).toMatchObject({ error: undefined, data: [['a']] })
   })
+})
+
+test('a message takes what its type, its data and the last id take', () => {
+  expect(charactersOf({ event: 'ab', data: 'cde', id: undefined, lastEventId: 'f' })).toBe(6)
 })

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { createDecoder } from '../../src/stream/utf-8'
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
@@ -33,6 +33,14 @@ test('half a character that goes on as something else is told of as such', () =>
 
 test('every byte order mark stays', () => {
   expect(decoded([bytesOf('\ufeffa'), bytesOf('\ufeffb€'), bytesOf('\ufeffc')]).join('')).toBe('\ufeffa\ufeffb€\ufeffc')
+})
+
+test('more is said to come only where it must: the other way is faster', () => {
+  const decode = vi.spyOn(TextDecoder.prototype, 'decode')
+  decoded([bytesOf('a\n'), Uint8Array.of(0x7f), bytesOf('€'), bytesOf('b'), bytesOf('c'), bytesOf('\x80')])
+  const told = decode.mock.calls.map(([, options]) => options?.stream ?? false)
+  decode.mockRestore()
+  expect(told).toEqual([false, false, true, true, false, true])
 })
 
 test('any bytes in any chunks are what one decoder makes of them, chunk by chunk', () => {
