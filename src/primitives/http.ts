@@ -40,8 +40,9 @@ export function networkError(
  */
 export function unsendable(endpoint: string, input: string | Request, init: RequestInit): MillraceError | undefined {
   try {
-    // A request that is one was made already; a body that was a stream is used up.
-    if (typeof input === 'string' && !(init.body instanceof ReadableStream)) new Request(input, init)
+    // A request that is one was made already; a body that was a stream is used up; a signal may be a simulated DOM's.
+    if (typeof input === 'string' && !(init.body instanceof ReadableStream))
+      new Request(input, { ...init, signal: null })
     return undefined
   } catch {
     const what = 'cannot be sent: it has a password in its URL, a body that its method may not have, or no real method.'

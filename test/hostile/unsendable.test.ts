@@ -119,6 +119,14 @@ test('a body that was a stream, and broke off, is a failure of the network', asy
   await expect(client.fetch(server.url(), init)).rejects.toMatchObject({ code: 'network' })
 })
 
+test('an outage stays one where the page has an AbortSignal of its own, as a simulated DOM may', async () => {
+  // One that `Request` does not take for one.
+  const foreign = Object.assign(new EventTarget(), { aborted: 0, throwIfAborted() {} })
+  const { client } = startClient({ fetch: () => Promise.reject(new TypeError('Failed to fetch')) })
+  const asked = client.fetch('https://example.com/', { signal: foreign as unknown as AbortSignal })
+  await expect(asked).rejects.toMatchObject({ code: 'network', retryable: true })
+})
+
 describe('a URL that is subscribed to', () => {
   const query = `?user=ann&token=${SECRET}`
 
