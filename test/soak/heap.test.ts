@@ -31,7 +31,7 @@ function nothingIsLeft(client: Client): void {
   expect(client.stats()).toMatchObject({ channels: [], timers: [], subscriptions: { active: 0 }, memory: 0 })
 }
 
-test('10,000 mounts and unmounts, some within the grace period and some after it, leave nothing', async () => {
+test('40,000 mounts and unmounts, some within the grace period and some after it, leave nothing', async () => {
   const server = await startCrowdServer()
   const { client } = startClient({ limits: generous })
   const channel = (n: number) =>
@@ -43,7 +43,8 @@ test('10,000 mounts and unmounts, some within the grace period and some after it
       grace: 2,
       keep: 0,
     })
-  await leavesLess(5_000, 100, async (round) => {
+  // So many rounds that what `fetch` holds of requests that were broken off, which does not grow, weighs little in each.
+  await leavesLess(5_000, 400, async (round) => {
     for (let n = 0; n < 100; n += 1) {
       const { signal } = new AbortController()
       const { unsubscribe } = client.subscribe(
@@ -54,10 +55,11 @@ test('10,000 mounts and unmounts, some within the grace period and some after it
       if (n % 7 === 0) await new Promise((resolve) => setTimeout(resolve, 1))
       unsubscribe()
     }
-    if (round % 10 === 9 || round === 24) await until(() => client.stats().channels.length === 0)
+    if (round % 10 === 9) await until(() => client.stats().channels.length === 0)
   })
-  await until(() => client.stats().channels.length === 0 && server.openStreams === 0)
-  expect(client.stats().subscriptions.total).toBe(10_000)
+  // A request that was broken off ends its timer a moment later.
+  await until(() => client.stats().timers.length + client.stats().channels.length + server.openStreams === 0)
+  expect(client.stats().subscriptions.total).toBe(40_000)
   nothingIsLeft(client)
 })
 
