@@ -182,7 +182,7 @@ export interface Client {
     observer: Observer<S, E> | ((event: E) => void),
     options?: SubscribeOptions,
   ): Subscription<S>
-  /** A stream, with its URL as the key. */
+  /** A stream, with its URL as the key: what may be secret of it is hashed, as `urlKey` does. */
   subscribe(
     url: string | URL,
     observer: Observer<unknown, StreamEvent> | ((event: StreamEvent) => void),

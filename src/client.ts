@@ -229,16 +229,20 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
   }
 
   function invalidateHere(match: string | URL | readonly unknown[]): void {
-    const parts = Array.isArray(match) ? match.map((part) => hashKey([part])) : undefined
-    const href = parts ? undefined : urlOf(match as string | URL)
-    const named = parts ? undefined : urlKey(match as string | URL)
-    if (href !== undefined) requests.forget((url) => url === href)
+    if (Array.isArray(match)) {
+      const parts = match.map((part) => hashKey([part]))
+      const begins = (key: readonly unknown[]) =>
+        parts.every((part, index) => index < key.length && part === hashKey([key[index]]))
+      return registry.invalidate(({ key }) => Array.isArray(key) && begins(key))
+    }
+    const url = match as string | URL
+    const href = urlOf(url)
+    const names = [url, urlKey(url)]
+    if (href !== undefined) requests.forget((cached) => cached === href)
     registry.invalidate(({ key, snapshot }: ChannelDefinition) => {
-      if (parts)
-        return Array.isArray(key) && parts.every((part, index) => index < key.length && part === hashKey([key[index]]))
-      if (key === match || key === named || (Array.isArray(key) && key[0] === match)) return true
-      const url = typeof snapshot === 'object' && !(snapshot instanceof URL) ? snapshot.url : snapshot
-      return typeof url !== 'function' && url !== undefined && urlOf(url) === href
+      if (names.includes(key as string) || (Array.isArray(key) && key[0] === url)) return true
+      const asked = typeof snapshot === 'object' && !(snapshot instanceof URL) ? snapshot.url : snapshot
+      return typeof asked !== 'function' && asked !== undefined && urlOf(asked) === href
     })
   }
 

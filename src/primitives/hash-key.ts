@@ -6,22 +6,20 @@ import { isPlain } from './plain'
  * `null`; the order of object keys does not matter. A plain string stays as it is unless it could be taken for an array's.
  */
 export function hashKey(key: string | readonly unknown[]): string {
-  parts = 0
-  if (typeof key !== 'string') return stable(key, 0)
+  if (typeof key !== 'string') return stable(key, 0, { parts: 0 })
   return /^[["]/.test(key) ? JSON.stringify(key) : key
 }
 
 const DEEPEST = 32
 /** What holds one object in two places, level after level, or an array that is nothing but long, would take for ever. */
 const MOST_PARTS = 100_000
-/** Of the key at hand, so far. */
-let parts = 0
 
-function stable(value: unknown, depth: number): string {
-  parts += Array.isArray(value) ? value.length : 1
-  if (depth > DEEPEST || parts > MOST_PARTS)
+/** `seen`: how many parts of the key, so far. */
+function stable(value: unknown, depth: number, seen: { parts: number }): string {
+  seen.parts += Array.isArray(value) ? value.length : 1
+  if (depth > DEEPEST || seen.parts > MOST_PARTS)
     throw configError(EXPECTED, 'one too large, nested over 32 levels, or a cycle')
-  const inner = (part: unknown) => stable(part, depth + 1)
+  const inner = (part: unknown) => stable(part, depth + 1, seen)
   if (typeof value === 'string') return JSON.stringify(value)
   if (typeof value === 'bigint') return `${value}n`
   if (value === null || /number|boolean|undefined/.test(typeof value))

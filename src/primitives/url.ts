@@ -1,5 +1,5 @@
 import { configError } from './errors'
-import { fingerprint } from './hash'
+import { fingerprint } from './fingerprint'
 
 /** What relative URLs are relative to: the given base, else the document (or the worker's script). */
 export function resolveUrl(url: string | URL, base?: string | URL): URL {

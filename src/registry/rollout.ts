@@ -1,4 +1,4 @@
-import { fnv } from '../primitives/hash'
+import { fnv } from '../primitives/fingerprint'
 import type { Rollout } from './registry-context'
 
 /** Whether this id is among the `percent` that stream: by a stable hash, so that it stays on its side. */

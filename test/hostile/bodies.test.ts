@@ -1,29 +1,14 @@
 import { defineChannel } from 'millrace'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import {
-  catchReported,
-  closeClients,
-  page,
-  startClient,
-  startFeed,
-  startStill,
-  watch,
-} from '../behaviour/channels/watch'
-import { closeServers, type Handler, startServer, startStream } from '../support/http-server'
+import { expect, test } from 'vitest'
+import { page, startClient, startFeed, startStill, watch } from '../behaviour/channels/watch'
+import { type Handler, startServer, startStream } from '../support/http-server'
 import { until } from '../support/until'
 import { bomb } from './bomb'
+import { expectNothingReported } from './nothing-reported'
 
 const MEGABYTES = Number(process.env.MEGABYTES ?? 200)
 
-let reported: readonly unknown[]
-beforeEach(() => {
-  reported = catchReported()
-})
-afterEach(() => {
-  expect(reported).toEqual([])
-})
-afterEach(closeClients)
-afterEach(closeServers)
+expectNothingReported()
 
 const memory = (): number => process.memoryUsage().heapUsed + process.memoryUsage().arrayBuffers
 

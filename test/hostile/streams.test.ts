@@ -1,30 +1,14 @@
 import fc from 'fast-check'
 import { defineChannel, type StreamEvent } from 'millrace'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import {
-  block,
-  catchReported,
-  closeClients,
-  startClient,
-  startFeed,
-  startStill,
-  watch,
-} from '../behaviour/channels/watch'
+import { describe, expect, test } from 'vitest'
+import { block, startClient, startFeed, startStill, watch } from '../behaviour/channels/watch'
 import { memoryFetch } from '../bench/clients'
-import { closeServers } from '../support/http-server'
 import { until } from '../support/until'
 import { deepJson, depthOf, nastyBytes, nastyLines } from './corpus'
+import { expectNothingReported } from './nothing-reported'
 import { endure } from './torrent'
 
-let reported: readonly unknown[]
-beforeEach(() => {
-  reported = catchReported()
-})
-afterEach(() => {
-  expect(reported).toEqual([])
-})
-afterEach(closeClients)
-afterEach(closeServers)
+expectNothingReported()
 
 /** A client whose only stream says this, in chunks of 64 kB, and then stays open. */
 function hearing(...parts: (string | Uint8Array)[]) {

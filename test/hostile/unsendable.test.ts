@@ -1,19 +1,12 @@
 import { createClient, defineChannel, ReconnectingEventSource, urlKey } from 'millrace'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { block, catchReported, closeClients, startClient, startStill, watch } from '../behaviour/channels/watch'
+import { describe, expect, test } from 'vitest'
+import { block, startClient, startStill, watch } from '../behaviour/channels/watch'
 import { memoryFetch } from '../bench/clients'
-import { closeServers, startServer } from '../support/http-server'
+import { startServer } from '../support/http-server'
 import { until } from '../support/until'
+import { expectNothingReported } from './nothing-reported'
 
-let reported: readonly unknown[]
-beforeEach(() => {
-  reported = catchReported()
-})
-afterEach(() => {
-  expect(reported).toEqual([])
-})
-afterEach(closeClients)
-afterEach(closeServers)
+expectNothingReported()
 
 const SECRET = 'hunter2'
 const everything = (error: unknown): string => {

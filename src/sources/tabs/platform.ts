@@ -1,6 +1,6 @@
 /** What tabs need of the platform: locks that elect, channels that relay. Narrow, so that a test can model both. */
 import type { Alert } from '../../primitives/alerts'
-import { fingerprint } from '../../primitives/hash'
+import { fingerprint } from '../../primitives/fingerprint'
 
 /** The part of `navigator.locks` that is used. */
 export interface TabLocks {

@@ -88,7 +88,7 @@ export function createSharedStream(
       state = next
       if (hasLost && next.name === 'open') {
         hasLost = false
-        missed('its server names no ids')
+        restartAll('another tab had the connection, and its server names no ids: what came between the two is lost')
       }
       if (followers.size > 0) link.post('status', { state: pack(state), resumed: local.resumed() })
     },
@@ -345,7 +345,11 @@ export function createSharedStream(
   }
 
   function missed(why: string): void {
-    audience.each((sink) => sink.onRestart(`this tab has missed events that its leader no longer knows, and ${why}`))
+    restartAll(`this tab has missed events that its leader no longer knows, and ${why}`)
+  }
+
+  function restartAll(why?: string): void {
+    audience.each((sink) => sink.onRestart(why))
   }
 
   /** A request of this tab's own, from its own cursor until it meets what the leader has. */
@@ -406,7 +410,7 @@ export function createSharedStream(
     for (const batch of step.ready) {
       if (batch.restart === true) {
         filter.clear()
-        audience.each((sink) => sink.onRestart())
+        restartAll()
       }
       deliver(batch.events)
       if (batch.cursor) cursor = batch.cursor
