@@ -9,8 +9,10 @@ import { createReplayFilter } from '../replay-filter'
 import type { SourceContext } from '../source-context'
 import { createStreamSource, type StreamSink, type StreamSource, type StreamState } from '../stream-source'
 import type { Target } from '../target'
+import { type CatchUp, createCatchUp, type Goal } from './catch-up'
 import { type Batch, type Chain, type ChainEvent, follow, sizeOf, unjoined } from './chain'
 import { createLink, type TabMessage } from './link'
+import { onlooker } from './onlooker'
 import { MOST_TABS, type TabPlatform, tabName } from './platform'
 import { pack, unpack, unpackMessages } from './wire'
 
@@ -21,29 +23,6 @@ interface StreamBatch extends Batch {
   /** The server began anew before it. */
   readonly restart: boolean
 }
-
-/** Where a leader stands. */
-interface Goal {
-  readonly id: string
-  /** Its number of the next event. */
-  readonly n: number
-  /** Follows it from that number on. */
-  readonly join: (n: number) => void
-}
-
-interface CatchUp {
-  stop(): void
-  /** The leader stands elsewhere now, or is another one. */
-  aim(goal: Goal): void
-  /** This tab knows its way from the leader's event of this number on. */
-  meet(n: number): void
-}
-
-/** ms that a tab may take to fetch for itself what its leader no longer knows: until it is answered, and from then on. */
-const UNANSWERED = 60_000
-const CATCH_UP = 10_000
-/** ms: hidden pages have their timers slowed by up to a second. */
-const LATE = 2_000
 
 export function createSharedStream(
   target: Target,
@@ -109,7 +88,7 @@ export function createSharedStream(
 
   const link = createLink(tabs, tabName('stream', identity), clock, alert, {
     start() {
-      catchingUp?.stop()
+      endCatchUp()
       cancelTick()
       sent = 0
       followers.clear()
@@ -232,7 +211,7 @@ export function createSharedStream(
   }
 
   function park(): void {
-    catchingUp?.stop()
+    endCatchUp()
     cancelTick()
     link.park()
     follows(unjoined)
@@ -307,7 +286,7 @@ export function createSharedStream(
     const hasTheRest = events !== undefined && !(catchingUp && isOutdated)
     const isFollowing = cursor === '' ? !hasPast : hasTheRest || isAhead
     const join = (at: number) => {
-      catchingUp?.stop()
+      endCatchUp()
       filter.expectReplay()
       if (events && isFollowing) deliver(events)
       if (typeof states === 'object' && states !== null)
@@ -352,56 +331,22 @@ export function createSharedStream(
     audience.each((sink) => sink.onRestart(why))
   }
 
-  /** A request of this tab's own, from its own cursor until it meets what the leader has. */
-  function catchUp(first: Goal): CatchUp {
-    let goal = first
-    const own = createLocal()
-    let cancelTimer = () => {}
-    const sink: StreamSink = {
-      ...onlooker,
-      label: () => 'a tab that comes back',
+  /** What its leader no longer knows, this tab fetches for itself. */
+  function catchUp(goal: Goal): CatchUp {
+    return createCatchUp(createLocal(), clock, goal, {
       maxEventBytes: () => Math.max(...[...sinks].map((sink) => sink.maxEventBytes())),
-      streamWhenHidden: () => 'keep',
-      onStream({ name }) {
-        if (name === 'failed' || name === 'complete') giveUp()
-        else if (name === 'open') within(CATCH_UP)
-      },
       onMessages(messages) {
         hand(messages)
         // So much may come at once that the goal is forgotten again: what is held shows better how far this tab is.
         meetHeld()
-        if (catchingUp && messages.some(({ lastEventId }) => lastEventId === goal.id)) goal.join(goal.n)
       },
-    }
-    within(UNANSWERED)
-    own.attach(sink)
-    return {
-      stop,
-      meet: (n) => goal.join(n),
-      aim(other) {
-        goal = other
-      },
-    }
+      onGivenUp: () => missed('they could not be fetched'),
+    })
+  }
 
-    function within(ms: number, again = false): void {
-      const due = clock.now() + ms
-      // A page that stood still meanwhile has not had its time.
-      const end = () => (clock.now() > due + LATE && !again ? within(ms, true) : giveUp())
-      cancelTimer()
-      cancelTimer = clock.after(ms, end, `catch up ${own.endpoint()}`)
-    }
-
-    function stop(): void {
-      cancelTimer()
-      catchingUp = undefined
-      own.detach(sink)
-    }
-
-    function giveUp(): void {
-      stop()
-      missed('they could not be fetched')
-      goal.join(goal.n)
-    }
+  function endCatchUp(): void {
+    catchingUp?.stop()
+    catchingUp = undefined
   }
 
   function advance(event: ChainEvent<StreamBatch>): void {
@@ -439,21 +384,4 @@ export function createSharedStream(
 /** Such a leader may be behind: what it will bring is to be seen when its stream is open. */
 function isOnItsWay(state: unknown): boolean {
   return /^(idle|connecting|waiting|held-back)$/.test(unpack<StreamState>(state)?.name ?? '')
-}
-
-/** A sink that wants nothing for itself. */
-const onlooker: StreamSink = {
-  key: '',
-  again: false,
-  idleTimeout: () => undefined,
-  maxEventBytes: () => 0,
-  streamWhenHidden: () => 'pause',
-  hasFallback: () => false,
-  label: () => '',
-  onStream() {},
-  onMessages() {},
-  onRestart() {},
-  wanted: () => undefined,
-  given: () => undefined,
-  take() {},
 }

@@ -1,0 +1,18 @@
+import type { StreamSink } from '../stream-source'
+
+/** A sink that wants nothing for itself. */
+export const onlooker: StreamSink = {
+  key: '',
+  again: false,
+  idleTimeout: () => undefined,
+  maxEventBytes: () => 0,
+  streamWhenHidden: () => 'pause',
+  hasFallback: () => false,
+  label: () => '',
+  onStream() {},
+  onMessages() {},
+  onRestart() {},
+  wanted: () => undefined,
+  given: () => undefined,
+  take() {},
+}
