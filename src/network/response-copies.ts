@@ -1,7 +1,5 @@
 /** One answer, several readers: each gets a `Response` of its own. */
-
-/** A body that was dropped unread is let go with its stream: it would hold a connection and listeners for ever. */
-const dropped = /* @__PURE__ */ new FinalizationRegistry<() => void>((letGo) => letGo())
+import { whenCollected } from '../primitives/platform'
 
 /** Nobody will read this answer: frees its connection. */
 export function discard({ body }: Response): void {
@@ -51,7 +49,8 @@ export function ownResponse(
     },
     cancel: letGo,
   }
-  dropped.register(source, letGo)
+  // A body that was dropped unread would hold a connection and listeners for ever.
+  whenCollected(source, letGo)
   return rebuild(response, new ReadableStream(source, { highWaterMark: 0 }))
 }
 

@@ -1,4 +1,4 @@
-import type { Clock } from './clock'
+import type { Timers } from './clock'
 
 /** What an {@link Alert} is about. */
 export type AlertCode =
@@ -15,6 +15,9 @@ export type AlertCode =
   | 'memory'
   | 'pressure'
   | 'duplicate-client'
+  | 'failed'
+  | 'ignored'
+  | 'config'
   | 'tab-protocol'
 
 /** Something that the developer or the operator should look at; the data goes on being served as well as it can be. */
@@ -37,11 +40,15 @@ export interface Alert {
 const MOST_REMEMBERED = 500
 
 /** Tells each alert at most once per `every()` ms and endpoint. */
-export function createAlerts(clock: Clock, every: () => number, tell: (alert: Alert) => void): (alert: Alert) => void {
+export function createAlerts(
+  clock: Pick<Timers, 'elapsed'>,
+  every: () => number,
+  tell: (alert: Alert) => void,
+): (alert: Alert) => void {
   const toldAt = new Map<string, number>()
   return (alert) => {
     const key = `${alert.code} ${alert.endpoint ?? alert.channel ?? ''}`
-    const now = clock.now()
+    const now = clock.elapsed()
     const last = toldAt.get(key)
     if (last !== undefined && now - last < every()) return
     toldAt.delete(key)

@@ -1,6 +1,9 @@
 /**
  * The one clock (law 8). Nothing else in `src` reads the time, sets a timer or draws a random number;
  * `test/architecture.test.ts` proves it. Globals are looked up at every call, never captured: fake timers come later.
+ *
+ * It has two hands. `now` is the wall: what people read (`updatedAt`, `retryAt`), and what a user or a time server may set.
+ * `elapsed` is never set: every duration, deadline, age and budget is a difference of it.
  */
 
 /**
@@ -16,12 +19,20 @@
  * ```
  */
 export interface Clock {
-  /** Milliseconds since the epoch, by the wall: it moves on while a laptop sleeps. */
+  /** Milliseconds since the epoch, by the wall: it moves on while a laptop sleeps, and may be set back and forth. */
   now(): number
+  /**
+   * Milliseconds since any moment, by a clock that nobody sets; it may stand still while the machine sleeps.
+   * @defaultValue what `now` has moved forward
+   */
+  monotonic?(): number
   /** A number in [0, 1). */
   random(): number
-  /** Runs `run` once after `ms` milliseconds; any `ms` is safe, beyond 2^31 too. Returns the cancellation. */
-  after(ms: number, run: () => void, label: string): () => void
+  /**
+   * Runs `run` once after `ms` milliseconds; any `ms` is safe, beyond 2^31 too. `unref`: a process need not stay alive
+   * for it. Returns the cancellation.
+   */
+  after(ms: number, run: () => void, label: string, unref?: boolean): () => void
   /** Runs `run` once at the next frame, 16 ms where there are no frames. Returns the cancellation. */
   frame(run: () => void, label: string): () => void
 }
@@ -39,25 +50,31 @@ const FRAME = 16
 /** A hidden page gets no frames: after this long a frame is run by a timer instead. */
 const FRAME_OVERDUE = 250
 
-/** A clock without frames. */
-export type Timers = Omit<Clock, 'frame'>
+/** A clock whose second hand runs; without frames. */
+export type Timers = Omit<Clock, 'frame' | 'monotonic'> & {
+  /** Milliseconds that never go back and do not stop in sleep: the larger of what the wall and the monotonic clock say. */
+  elapsed(): number
+}
 
 const now = (): number => Date.now()
 const random = (): number => Math.random()
+/** NaN where there is none. */
+const monotonic = (): number => globalThis.performance?.now?.() ?? Number.NaN
 
-function after(ms: number, run: () => void): () => void {
-  const due = now() + (ms > 0 ? ms : 0)
+function after(ms: number, run: () => void, _label: string, unref?: boolean): () => void {
   let timer: ReturnType<typeof setTimeout>
-  const arm = () => {
-    const left = due - now()
-    timer = left > LONGEST_TIMEOUT ? setTimeout(arm, LONGEST_TIMEOUT) : setTimeout(run, left)
+  const arm = (left: number) => {
+    const isLong = left > LONGEST_TIMEOUT
+    timer = isLong ? setTimeout(arm, LONGEST_TIMEOUT, left - LONGEST_TIMEOUT) : setTimeout(run, left)
+    // Node's timers keep a process alive, and are objects; a browser's are numbers.
+    if (unref) (timer as { unref?: () => void }).unref?.()
   }
-  arm()
+  arm(ms > 0 ? ms : 0)
   return () => clearTimeout(timer)
 }
 
 function frame(run: () => void): () => void {
-  if (typeof requestAnimationFrame !== 'function') return after(FRAME, run)
+  if (typeof requestAnimationFrame !== 'function') return after(FRAME, run, '')
   const cancel = () => {
     cancelAnimationFrame(request)
     clearTimeout(timer)
@@ -71,14 +88,69 @@ function frame(run: () => void): () => void {
   return cancel
 }
 
-/** The platform's clock, for those who draw nothing. */
-export const timers: Timers = { now, random, after }
-
 /** The platform's clock. */
-export const systemClock: Clock = { now, random, after, frame }
+export const systemClock: Clock = { now, monotonic, random, after, frame }
+
+/** The wall is ahead of the monotonic clock by this many ms more than before: the machine has slept, or was set forward. */
+const SLEPT = 500
+
+interface SecondHand {
+  elapsed(): number
+  /** It is at least this late: a timer that was due then has fired. */
+  atLeast(moment: number): void
+}
+
+function secondHand(clock: Pick<Clock, 'now' | 'monotonic'>): SecondHand {
+  let wall = clock.now()
+  let running = clock.monotonic?.() ?? Number.NaN
+  let elapsed = 0
+  /** What the wall has moved more than the monotonic clock. */
+  let ahead = 0
+  const read = () => {
+    const wallStep = clock.now() - wall
+    wall += wallStep
+    const runningStep = (clock.monotonic?.() ?? Number.NaN) - running
+    if (Number.isNaN(runningStep)) {
+      elapsed += Math.max(0, wallStep)
+      return elapsed
+    }
+    running += runningStep
+    elapsed += Math.max(0, runningStep)
+    // A wall that is set back is not waited for; one that only ticks more coarsely does not count twice.
+    ahead = wallStep < -SLEPT ? 0 : ahead + wallStep - Math.max(0, runningStep)
+    if (ahead > SLEPT) {
+      elapsed += ahead
+      ahead = 0
+    }
+    return elapsed
+  }
+  return {
+    elapsed: read,
+    atLeast(moment) {
+      if (read() < moment) elapsed = moment
+    },
+  }
+}
+
+/** The platform's clock, for those who draw nothing. */
+export const timers: Timers = /* @__PURE__ */ withSecondHand(systemClock)
+
+/** The hand starts with its first use: an import reads no clock. */
+function withSecondHand(clock: Clock): Timers {
+  let hand: SecondHand | undefined
+  return {
+    now,
+    random,
+    after,
+    elapsed() {
+      hand ??= secondHand(clock)
+      return hand.elapsed()
+    },
+  }
+}
 
 /** A clock that knows by name what it still has to do. */
-export interface TrackedClock extends Clock {
+export interface TrackedClock extends Clock, Timers {
   timers(): readonly PendingTimer[]
   /** Cancels all that is pending. */
   clear(): void
@@ -86,13 +158,16 @@ export interface TrackedClock extends Clock {
 
 /** Wraps a clock so that every pending timer is listed; `onFire` is told how many ms late each one ran. */
 export function trackTimers(clock: Clock, onFire: (lateBy: number) => void): TrackedClock {
-  const pending = new Map<PendingTimer, () => void>()
+  const { elapsed, atLeast } = secondHand(clock)
+  const pending = new Map<{ readonly label: string; readonly due: number }, () => void>()
 
   function track(ms: number, label: string, run: () => void, arm: (fire: () => void) => () => void): () => void {
-    const timer = { label, dueAt: clock.now() + (ms > 0 ? ms : 0) }
+    const timer = { label, due: elapsed() + (ms > 0 ? ms : 0) }
     const disarm = arm(() => {
       if (!pending.delete(timer)) return
-      onFire(clock.now() - timer.dueAt)
+      // Where the clock stands still (a page test has fixed it) timers are what shows that time goes by.
+      atLeast(timer.due)
+      onFire(elapsed() - timer.due)
       run()
     })
     pending.set(timer, disarm)
@@ -103,10 +178,11 @@ export function trackTimers(clock: Clock, onFire: (lateBy: number) => void): Tra
 
   return {
     now: () => clock.now(),
+    elapsed,
     random: () => clock.random(),
-    after: (ms, run, label) => track(ms, label, run, (fire) => clock.after(ms, fire, label)),
+    after: (ms, run, label, unref) => track(ms, label, run, (fire) => clock.after(ms, fire, label, unref)),
     frame: (run, label) => track(FRAME, label, run, (fire) => clock.frame(fire, label)),
-    timers: () => [...pending.keys()],
+    timers: () => [...pending.keys()].map(({ label, due }) => ({ label, dueAt: clock.now() + due - elapsed() })),
     clear() {
       for (const disarm of pending.values()) disarm()
       pending.clear()

@@ -1,4 +1,4 @@
-import { reportException } from './errors'
+import { tell } from './callback'
 
 /** A fan-out by event name. One listener that throws is reported and starves nobody. */
 export interface Emitter<Events> {
@@ -24,13 +24,7 @@ export function createEmitter<Events>(): Emitter<Events> {
       const set = listeners.get(type)
       if (!set?.size) return
       const event = make()
-      for (const listener of [...set]) {
-        try {
-          listener(event as never)
-        } catch (error) {
-          reportException(error)
-        }
-      }
+      for (const listener of [...set]) tell(`on('${String(type)}')`, 'the client', () => listener(event as never))
     },
     has: (type) => (listeners.get(type)?.size ?? 0) > 0,
     clear: () => listeners.clear(),

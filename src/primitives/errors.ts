@@ -5,6 +5,7 @@ export type MillraceErrorCode =
   | 'network'
   | 'timeout'
   | 'idle'
+  | 'interrupted'
   | 'too-large'
   | 'invalid-event'
   | 'invalid-body'
@@ -18,6 +19,7 @@ export type MillraceErrorCode =
   | 'gap'
   | 'aborted'
   | 'closed'
+  | 'callback'
   | 'config'
 
 /** What a {@link MillraceError} may know besides its code and message. */
@@ -75,11 +77,12 @@ export function configError(expected: string, got: string): MillraceError {
   return new MillraceError('config', `Expected ${expected}, got ${got}.`)
 }
 
-/** Tells the platform of an exception in a listener, as it tells of any that nobody caught; never throws itself. */
+/**
+ * Tells the platform of an exception that nobody caught; never throws itself. A page has a handler for such (`error` of
+ * the window or the worker); elsewhere one would end the process, which no mistake in a listener is worth.
+ */
 export function reportException(error: unknown): void {
-  if (typeof reportError === 'function') reportError(error)
-  else
-    queueMicrotask(() => {
-      throw error
-    })
+  const isPage = typeof document !== 'undefined' || 'WorkerGlobalScope' in globalThis
+  if (isPage && typeof reportError === 'function') reportError(error)
+  else console.error(error)
 }

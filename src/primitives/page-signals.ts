@@ -5,20 +5,20 @@
  * - `freeze`: frozen, or on its way out (perhaps into the back/forward cache): timers and fetch callbacks stop.
  * - `resume`: back from there. A fetch stream never moves again after a freeze, so whoever held one replaces it.
  */
-export type PageSignal = 'hidden' | 'visible' | 'offline' | 'online' | 'freeze' | 'resume'
+import { listen } from './platform'
 
-export const isHidden = (): boolean => typeof document !== 'undefined' && document.visibilityState === 'hidden'
-export const isOffline = (): boolean => typeof navigator !== 'undefined' && navigator.onLine === false
+export type PageSignal = 'hidden' | 'visible' | 'offline' | 'online' | 'freeze' | 'resume'
 
 /** Calls `callback` at every signal until the returned function is called. */
 export function watchPage(callback: (signal: PageSignal) => void): () => void {
-  const watching = new AbortController()
-  const listen = (target: EventTarget | undefined, types: string[]) => {
-    for (const type of types) target?.addEventListener?.(type, tell, { signal: watching.signal })
+  const page = typeof document === 'undefined' ? undefined : document
+  const stops = [
+    ...['visibilitychange', 'freeze', 'resume'].map((type) => listen(page, type, tell)),
+    ...['pagehide', 'pageshow', 'online', 'offline'].map((type) => listen(globalThis, type, tell)),
+  ]
+  return () => {
+    for (const stop of stops) stop()
   }
-  listen(typeof document === 'undefined' ? undefined : document, ['visibilitychange', 'freeze', 'resume'])
-  listen(globalThis as unknown as EventTarget, ['pagehide', 'pageshow', 'online', 'offline'])
-  return () => watching.abort()
 
   function tell({ type, persisted }: Event & { persisted?: boolean }): void {
     if (type === 'visibilitychange') callback(document.visibilityState as PageSignal)

@@ -2,7 +2,7 @@
  * Signs that the page or the process cannot keep up: timers that come late, long tasks, a CPU under pressure. Costs no
  * timer of its own.
  */
-import { isHidden } from './page-signals'
+import { isHidden } from './platform'
 
 /** Timers this late in a row are a sign; a single one may be a pause of the garbage collector. */
 const IN_A_ROW = 3

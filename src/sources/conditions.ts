@@ -1,5 +1,6 @@
 /** What keeps sources from running, for the whole client: the switch, the identity and the page's life. */
-import { isHidden, isOffline, type PageSignal, watchPage } from '../primitives/page-signals'
+import { type PageSignal, watchPage } from '../primitives/page-signals'
+import { isHidden, isOffline } from '../primitives/platform'
 
 /** Why something waits although it is wanted. */
 export type PauseReason = 'hidden' | 'offline' | 'disabled' | 'runaway' | 'stream-limit' | 'pressure' | 'identity'

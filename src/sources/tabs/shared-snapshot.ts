@@ -3,7 +3,7 @@
  * are told the answers. A hidden tab's timers are slow, so the asking is left to one that is seen, if there is one.
  */
 import type { JsonAnswer } from '../../network/coordinated-fetch'
-import { isHidden } from '../../primitives/page-signals'
+import { isHidden } from '../../primitives/platform'
 import { Audience } from '../audience'
 import type { PauseReason } from '../conditions'
 import { createSnapshotSource, type SnapshotSink, type SnapshotSource, type SnapshotState } from '../snapshot-source'

@@ -122,7 +122,9 @@ export function watch<S, E>(
 /** Exceptions of handlers, which the platform would be told of, come here instead. */
 export function catchReported(): readonly unknown[] {
   const reported: unknown[] = []
+  // The one in a page, the other elsewhere.
   vi.stubGlobal('reportError', (error: unknown) => reported.push(error))
+  vi.spyOn(console, 'error').mockImplementation((error: unknown) => void reported.push(error))
   return reported
 }
 

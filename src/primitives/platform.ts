@@ -1,0 +1,36 @@
+/**
+ * What a platform may lack, or refuse by throwing (a browser that blocks cookies, a simulated DOM, an old worker runtime):
+ * looked up when it is needed, never when the library is imported; absent or throwing alike lead to the plain way.
+ */
+
+/** Undefined where looking it up, or making it, throws. */
+export function attempt<T>(look: () => T): T | undefined {
+  try {
+    return look()
+  } catch {
+    return undefined
+  }
+}
+
+export const isHidden = (): boolean => attempt(() => document.visibilityState) === 'hidden'
+export const isOffline = (): boolean => attempt(() => navigator.onLine) === false
+
+/** Whether this is a page or a worker of a browser. */
+export const isBrowser = (): boolean => typeof document !== 'undefined' || 'WorkerGlobalScope' in globalThis
+
+/** Listens; returns the end of it. Not by `{ signal }`: a simulated DOM takes no other DOM's, and old browsers none. */
+export function listen(target: unknown, type: string, listener: (event: Event) => void): () => void {
+  const { addEventListener } = (target ?? {}) as Partial<EventTarget>
+  if (typeof addEventListener !== 'function') return () => {}
+  attempt(() => addEventListener.call(target, type, listener))
+  return () => void attempt(() => (target as EventTarget).removeEventListener(type, listener))
+}
+
+let registry: FinalizationRegistry<() => void> | undefined
+
+/** Runs `letGo` some time after `target` is collected, where the platform tells; else what it holds ends with its use. */
+export function whenCollected(target: object, letGo: () => void): void {
+  if (typeof FinalizationRegistry === 'undefined') return
+  registry ??= new FinalizationRegistry((run) => run())
+  registry.register(target, letGo)
+}
