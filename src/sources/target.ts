@@ -1,3 +1,4 @@
+import { check, shown } from '../primitives/check'
 import { configError } from '../primitives/errors'
 import { toHeaders } from '../primitives/http'
 import { resolveUrl } from '../primitives/url'
@@ -25,6 +26,20 @@ export interface ResolvedTarget {
   readonly request: TargetRequest
 }
 
+/** @throws MillraceError `config` for what is neither a URL, nor a request, nor a function that answers one */
+export function checkTarget(target: unknown): void {
+  if (target === undefined || typeof target === 'function' || isUrl(target)) return
+  const { url, ...request } = (target ?? {}) as Partial<TargetRequest>
+  if (!isUrl(url))
+    throw configError('a URL, `{ url }` with one, or a function that answers one', shown(target && typeof target))
+  check('', request)
+}
+
+/** Of any realm: known by its shape. An empty one would be the page itself. */
+function isUrl(value: unknown): value is string | URL {
+  return value !== '' && (typeof value === 'string' || typeof (value as URL | null)?.href === 'string')
+}
+
 /** How often a target function may answer with another one. */
 const DEEPEST = 8
 
@@ -40,7 +55,8 @@ export function resolveTarget(
       ? answer.then((inner) => resolveTarget(inner, baseUrl, depth + 1))
       : resolveTarget(answer, baseUrl, depth + 1)
   }
-  const request = typeof target === 'string' || target instanceof URL ? { url: target } : target
+  checkTarget(target ?? null)
+  const request = isUrl(target) ? { url: target } : target
   return { url: resolveUrl(request.url, baseUrl), method: (request.method ?? 'GET').toUpperCase(), request }
 }
 
