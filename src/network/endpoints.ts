@@ -8,6 +8,7 @@ export interface Endpoint {
   readonly name: string
   readonly guard: RunawayGuard
   readonly bucket: TokenBucket
+  readonly refreshes: TokenBucket
   readonly slots: Slots
   breaker: BreakerState
   /** How many wait for the budget. */
@@ -62,6 +63,7 @@ export function createEndpoints(): Endpoints {
         name,
         guard: createRunawayGuard(),
         bucket: createTokenBucket(),
+        refreshes: createTokenBucket(),
         slots: createSlots(),
         breaker: closedBreaker,
         pacing: 0,
