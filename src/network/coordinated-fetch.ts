@@ -39,7 +39,6 @@ export interface Coordination {
   label?: string
 }
 
-const NOTHING_NEW: ReadonlySet<number> = /* @__PURE__ */ new Set([204, 205, 304])
 /** RFC 9110 section 9.2.2. */
 const IDEMPOTENT = /^(GET|HEAD|OPTIONS|TRACE|PUT|DELETE)$/
 const UNSAFE = /^(POST|PUT|PATCH|DELETE)$/
@@ -61,16 +60,12 @@ const SETTLED = /^(https?:\/\/|\/)/
 export interface Errand extends Coordination {
   readonly kind?: Passage['kind']
   readonly channel?: string
-  /** It is on its way, or what it has joined may be: what the server says may be from before this moment. */
-  readonly onSent?: () => void
 }
 
 /** A JSON answer, and the head it came with. */
 export interface JsonAnswer {
   readonly value: unknown
   readonly headers: Headers
-  /** 204, 205, 304: a success that says nothing (RFC 9110 sections 15.3.5, 15.4.5). */
-  readonly isNothingNew?: true
 }
 
 /** Hands an answer to one caller; undefined if it was a stream and somebody else has it. */
@@ -142,11 +137,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     fetch: coordinatedFetch,
     json,
     async ask(url, init, errand) {
-      const request = await describe('json', url, init)
-      if (errand.dedupe !== false && request.key !== undefined && inFlight.has(request.key)) errand.onSent?.()
-      // What the server says now, not what a browser kept (RFC 9111 section 5.2.1.4); for our cache it is the same question.
-      const revalidated = { ...request, init: { ...request.init, cache: 'no-cache' as const } }
-      return share(revalidated, { ttl: settings.cache.ttl, ...errand }, readValue)
+      return share(await describe('json', url, init), { ttl: settings.cache.ttl, ...errand }, readValue)
     },
     forget,
     learn({ key, url, value, headers, bytes, at }) {
@@ -304,10 +295,6 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   async function readValue(request: Described, errand: Errand, flight: Flight): Promise<JsonAnswer> {
     const { key, url, endpoint } = request
     const response = await exchange(request, errand, flight.signal)
-    if (NOTHING_NEW.has(response.status)) {
-      discard(response)
-      return { value: undefined, headers: response.headers, isNothingNew: true }
-    }
     if (!response.ok) throw statusError(endpoint, response, clock.now())
     const { value, bytes } = await readJson(response, endpoint, clock, errand.timeout ?? DEFAULT_TIMEOUT)
     const { headers } = response
@@ -343,21 +330,14 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   /** Sends through the gate, and again as often as `retry` allows. */
   async function exchange(request: Described, errand: Errand, signal: AbortSignal): Promise<Response> {
     const { method, url } = request
-    const {
-      timeout = DEFAULT_TIMEOUT,
-      priority = 'normal',
-      label = 'client.fetch',
-      retry = 0,
-      channel,
-      onSent,
-    } = errand
+    const { timeout = DEFAULT_TIMEOUT, priority = 'normal', label = 'client.fetch', retry = 0, channel } = errand
     const endpoint = errand.group ?? request.endpoint
     const retries = IDEMPOTENT.test(method) && isRepeatable(request) ? retry : 0
     for (let attempt = 0; ; attempt++) {
       const isLast = attempt >= retries
       const kind = attempt > 0 ? 'background' : (errand.kind ?? 'foreground')
       const ready = attempt > 0 ? undefined : request.ready
-      const passage = { endpoint, kind, label, channel, priority, timeout, signal, onSent } as const
+      const passage = { endpoint, kind, label, channel, priority, timeout, signal } as const
       let floor: number | undefined
       try {
         const response = await sender.send({ ...request, ...passage, ready, attempt })

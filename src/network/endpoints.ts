@@ -8,7 +8,6 @@ export interface Endpoint {
   readonly name: string
   readonly guard: RunawayGuard
   readonly bucket: TokenBucket
-  readonly refreshes: TokenBucket
   readonly slots: Slots
   breaker: BreakerState
   /** How many wait for the budget. */
@@ -63,7 +62,6 @@ export function createEndpoints(): Endpoints {
         name,
         guard: createRunawayGuard(),
         bucket: createTokenBucket(),
-        refreshes: createTokenBucket(),
         slots: createSlots(),
         breaker: closedBreaker,
         pacing: 0,

@@ -23,10 +23,9 @@ export interface Passage {
   readonly endpoint: string
   /**
    * Foreground: somebody asked just now; counted by the runaway guard. Background: polls, reconnects, retries; paced by
-   * the budget. Refresh: what a user's write calls for, which comes in handfuls, and in loops: counted by the guard, and
-   * paced once it has used up a minute's budget of its own.
+   * the budget.
    */
-  readonly kind: 'foreground' | 'background' | 'refresh'
+  readonly kind: 'foreground' | 'background'
   /** A stream keeps to its own backoff and limit: no breaker, no slot. */
   readonly stream?: boolean
   /** Who asks, for alerts. */
@@ -36,8 +35,6 @@ export interface Passage {
   /** ms until the answer's head. */
   readonly timeout: number
   readonly signal: AbortSignal
-  /** Told at the moment in which it is sent. */
-  readonly onSent?: (() => void) | undefined
 }
 
 export interface Gate {
@@ -119,8 +116,8 @@ export function createGate(context: NetworkContext): Gate {
     // Before anything is counted: what an open breaker holds back uses up no budget.
     if (!stream) throwIfOpen(endpoint)
     if (settings.flags.guard) {
-      if (passage.kind !== 'background') admit(endpoint, passage)
-      if (passage.kind !== 'foreground') await pace(endpoint, passage)
+      if (passage.kind === 'foreground') admit(endpoint, passage)
+      else await pace(endpoint, passage)
       signal.throwIfAborted()
     }
     const exchanged = () => exchange(input, init, passage, endpoint)
@@ -150,12 +147,11 @@ export function createGate(context: NetworkContext): Gate {
 
   /** A background request: waits until the budget has room. */
   async function pace(endpoint: Endpoint, passage: Passage): Promise<void> {
-    const { claims, name } = endpoint
-    const { label, channel, signal, kind } = passage
-    const bucket = kind === 'refresh' ? endpoint.refreshes : endpoint.bucket
+    const { bucket, claims, name } = endpoint
+    const { label, channel, signal } = passage
     const budget = budgetOf(endpoint)
     const now = clock.now()
-    const ms = bucket.take(budget, kind === 'refresh' ? budget : Math.max(settings.limits.burst, claims.size), now)
+    const ms = bucket.take(budget, Math.max(settings.limits.burst, claims.size), now)
     if (ms === 0) return
     const limit = Math.round(budget)
     const what = `has used its budget of ${limit} background requests a minute: "${label}" waits ${seconds(ms)}. Ask less often, or raise \`limits.backgroundPerMinute\`.`
@@ -220,7 +216,7 @@ export function createGate(context: NetworkContext): Gate {
   async function exchange(
     input: string | Request,
     init: RequestInit,
-    { stream = false, signal, kind, label, timeout, onSent }: Passage,
+    { stream = false, signal, kind, label, timeout }: Passage,
     endpoint: Endpoint,
   ): Promise<Response> {
     const { name } = endpoint
@@ -233,7 +229,6 @@ export function createGate(context: NetworkContext): Gate {
     const outcome: { status?: number; error?: MillraceError } = {}
     counters.sent++
     recordSent(endpoint, startedAt)
-    onSent?.()
     try {
       const request = (settings.fetch ?? platformFetch)(input, { ...init, signal: controller.signal })
       // A mock or a wrapper may not heed its signal.
@@ -254,14 +249,7 @@ export function createGate(context: NetworkContext): Gate {
       const hasFailed = error !== undefined || isRetryableStatus(status)
       if (hasFailed) counters.failed++
       if (!stream && !signal.aborted) settle(endpoint, duration, hasFailed)
-      context.onRequest({
-        endpoint: name,
-        kind: stream ? 'stream' : kind === 'refresh' ? 'foreground' : kind,
-        label,
-        startedAt,
-        duration,
-        ...outcome,
-      })
+      context.onRequest({ endpoint: name, kind: stream ? 'stream' : kind, label, startedAt, duration, ...outcome })
     }
   }
 

@@ -23,8 +23,6 @@ export interface InFlight {
     signal: AbortSignal | undefined,
     start: (flight: Flight) => Promise<T>,
   ): Promise<T>
-  /** Whether there is something to join. */
-  has(key: string): boolean
   /** Nobody joins what is under way for these URLs any more. */
   forget(matches: (url: string) => boolean): void
 }
@@ -57,7 +55,6 @@ export function createInFlight(gate: Gate, counters: RequestCounters): InFlight 
         if (--flight.waiting === 0) flight.abort(signal.reason)
       })
     },
-    has: (key) => flights.has(key),
     forget(matches) {
       for (const [key, { url }] of flights) if (matches(url)) flights.delete(key)
     },

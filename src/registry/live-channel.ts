@@ -57,8 +57,6 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   #open: StreamState | undefined
   #hasOpened = false
   #snapshotFailed = false
-  /** The server has said that there is nothing to say. */
-  #isAnswered = false
   #snapshotError: MillraceError | undefined
   /** What is wrong with the last answer, though it came. */
   #bodyError: MillraceError | undefined
@@ -129,7 +127,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     if (this.stream && this.stream.state().name !== 'open') this.stream.restart()
     this.snapshot?.reschedule(true)
     // What is under way may be from before the change that it is asked for.
-    await this.snapshot?.pull('refresh', true)
+    await this.snapshot?.pull('background', true)
   }
 
   /** Nobody subscribes: the snapshot alone is asked, for whoever comes next. */
@@ -146,13 +144,11 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
       label: () => this.key,
       onSnapshot() {},
       onAsk: () => false,
-      timeout: () => this.timeout(),
       onAnswer: (answer, endpoint) => this.onAnswer(answer, endpoint),
-      onNothingNew() {},
       onSnapshotError() {},
     }
     source.attach(sink)
-    await source.pull('refresh', true)
+    await source.pull('background', false)
     source.detach(sink)
     if (this.subscribers.all().size === 0 && !this.#cancelGrace) this.#vanish()
   }
@@ -221,7 +217,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     this.#validated()
     this.stream = this.snapshot = this.#snapshotError = this.#bodyError = undefined
     this.#open = undefined
-    this.#hasOpened = this.#isPolling = this.#wasPolled = this.#snapshotFailed = this.#isAnswered = false
+    this.#hasOpened = this.#isPolling = this.#wasPolled = this.#snapshotFailed = false
     stream?.detach(this)
     snapshot?.detach(this)
   }
@@ -273,10 +269,6 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
 
   hasFallback(): boolean {
     return this.#definition.snapshot !== undefined && this.#definition.fallback !== 'none'
-  }
-
-  timeout(): number | undefined {
-    return this.#definition.timeout
   }
 
   askers(): number {
@@ -384,16 +376,6 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     const goesOn = this.stream ? this.data.giveUpSnapshot() : !final
     if (final && !goesOn) this.#end(failed(error))
     else if (this.stream && !final && !this.#isPolling) this.#snapshotFailed = true
-  }
-
-  /** What is known is what is so, if anything is; what was held waits no longer. */
-  onNothingNew(): void {
-    if (this.#ended) return
-    this.data.giveUpSnapshot()
-    this.#snapshotFailed = false
-    this.#bodyError = undefined
-    this.#isAnswered = true
-    this.#changed()
   }
 
   onAnswer(answer: JsonAnswer, endpoint: string): void {
@@ -508,7 +490,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   #connectivity(): Connectivity {
     const { stream, snapshot, data } = this
     if (this.#ended) return this.#ended
-    const hasData = this.#isAnswered || (data.updatedAt !== undefined && !data.isKept)
+    const hasData = data.updatedAt !== undefined && !data.isKept
     if (!stream) return snapshot ? fromSnapshot(snapshot.state(), hasData, this.#bodyError) : idle
     if (this.#isPolling && snapshot) return fromFallback(stream.state(), snapshot.state(), hasData)
     if (this.#open && data.isHolding && snapshot && this.#snapshotError) return fromSnapshot(snapshot.state(), hasData)

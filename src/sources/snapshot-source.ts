@@ -3,8 +3,6 @@
  * interval for all). Polls keep to a grid, so that they neither drift nor overlap, with jitter on top of it.
  */
 import type { JsonAnswer } from '../network/coordinated-fetch'
-import type { Passage } from '../network/gate'
-import { waitFor } from '../primitives/callback'
 import { isMillraceError, type MillraceError } from '../primitives/errors'
 import { networkError } from '../primitives/http'
 import { shareStructure } from '../primitives/structural-sharing'
@@ -35,16 +33,12 @@ export interface SnapshotSink {
   interval(): number | undefined
   /** How many would each have asked. */
   askers(): number
-  /** ms that an answer may take; the longest of all channels' wins. */
-  timeout(): number | undefined
   /** Who wants it, for alerts. */
   label(): string
   onSnapshot(state: SnapshotState): void
   /** A request is about to be sent; true if its answer must not be older than that. */
   onAsk(): boolean
   onAnswer(answer: JsonAnswer, endpoint: string): void
-  /** The server has nothing new to say (204, 304): what is known stays. */
-  onNothingNew(): void
   /** There was no answer, or none to use; `final`: there will be none. Before the state says so. */
   onSnapshotError(error: MillraceError, final: boolean): void
 }
@@ -57,21 +51,12 @@ export interface SnapshotSource {
   detach(sink: SnapshotSink): void
   /** Looks again at who polls and how often; a failed source starts again. */
   reschedule(restart?: boolean): void
-  /**
-   * Asks now, within the budget unless it is `foreground`; `fresh`: what was sent already is too old. Never rejects.
-   */
-  pull(kind: Passage['kind'], fresh: boolean): Promise<void>
+  /** Asks now, within the budget unless it is `foreground`; `fresh`: what is under way already is too old. Never rejects. */
+  pull(kind: 'foreground' | 'background', fresh: boolean): Promise<void>
   /** From now on this page serves itself. */
   separate?(): void
   /** What another tab was answered: newer than what this source knows. */
   learn?(answer: JsonAnswer): void
-}
-
-interface UnderWay {
-  readonly controller: AbortController
-  /** The server may have read the data before the moment in which somebody else asks for it. */
-  isSent: boolean
-  done: Promise<void>
 }
 
 const calm: SnapshotState = { name: 'idle', failures: 0, retryAt: undefined, error: undefined }
@@ -80,24 +65,20 @@ const JITTER = 0.1
 const SLOWEST = 60_000
 
 export function createSnapshotSource(target: Target, context: SourceContext, onEmpty: () => void): SnapshotSource {
-  const { clock, settings, conditions, gate, requests, counters, alert } = context
+  const { clock, settings, conditions, gate, requests, counters } = context
   const fixed = typeof target === 'function' ? undefined : (resolveTarget(target, settings.baseUrl) as ResolvedTarget)
   let endpoint = fixed ? endpointOf(fixed.method, fixed.url) : 'a snapshot whose URL is not known yet'
   let state: SnapshotState = calm
   let failures = 0
   let last: JsonAnswer | undefined
   let askedBefore = false
-  let underWay: UnderWay | undefined
+  let underWay: { readonly at: number; readonly controller: AbortController; readonly done: Promise<void> } | undefined
   let followUp: Promise<void> | undefined
-  /** By the clock's second hand, like all moments here but `retryAt`. */
   let gridAt: number | undefined
   /** Drawn once a poll: who comes or goes meanwhile does not move it. */
   let jitter = 0
   /** When the server may be asked again, by what it answered last. */
   let notBefore = 0
-  /** When the next poll is due, and as a wall clock shows it: told once, however often the timer is set. */
-  let next = { due: Number.NaN, retryAt: 0 }
-  let hasToldFloor = false
   let cancelTimer: (() => void) | undefined
   let withdrawClaim: (() => void) | undefined
   const audience = new Audience<SnapshotSink>(context, {
@@ -145,23 +126,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
 
   function interval(): number | undefined {
     const asked = [...sinks].map((sink) => sink.interval()).filter((ms) => ms !== undefined)
-    if (asked.length === 0) return undefined
-    const shortest = Math.min(...asked)
-    if (shortest < settings.shortestInterval) tellFloor(shortest)
-    return Math.max(settings.shortestInterval, shortest)
-  }
-
-  function tellFloor(value: number): void {
-    if (hasToldFloor) return
-    hasToldFloor = true
-    const limit = settings.shortestInterval
-    const message = `${endpoint} is to be polled every ${value} ms: it is polled every ${limit} ms, the least \`interval\` there is.`
-    alert({ code: 'config', message, endpoint, channel: firstKey(), value, limit })
-  }
-
-  function firstKey(): string | undefined {
-    const [someone] = sinks
-    return someone?.key || undefined
+    return asked.length > 0 ? Math.max(settings.shortestInterval, Math.min(...asked)) : undefined
   }
 
   /** Polls if somebody wants it and it may. */
@@ -188,7 +153,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       failures = 0
       return set({ name: 'idle', failures: tried, retryAt: undefined, error })
     }
-    const now = clock.elapsed()
+    const now = clock.now()
     // Who polls at no time still wants one answer.
     const pace = failures > 0 && every === Infinity ? settings.shortestInterval : every
     const step = failures > 0 ? Math.max(pace, Math.min(pace * 2 ** Math.min(failures, 10), SLOWEST)) : every
@@ -200,8 +165,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
     }
     if (due > now) due += jitter * step
     due = Math.max(due, notBefore)
-    if (due !== next.due) next = { due, retryAt: Math.ceil(clock.now() + due - now) }
-    set({ name: 'polling', failures, error, retryAt: next.retryAt })
+    set({ name: 'polling', failures, error, retryAt: due })
     if (underWay) return
     cancelTimer = clock.after(
       due - now,
@@ -214,9 +178,10 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
     )
   }
 
-  function pull(kind: Passage['kind'], fresh: boolean): Promise<void> {
+  function pull(kind: 'foreground' | 'background', fresh: boolean): Promise<void> {
     if (underWay) {
-      if (!fresh || !underWay.isSent) return underWay.done
+      // What was asked for in this very moment has not been sent yet.
+      if (!fresh || underWay.at === clock.now()) return underWay.done
       followUp ??= underWay.done.then(() => {
         followUp = undefined
         return pull(kind, true)
@@ -226,10 +191,8 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
     const held = audience.reason()
     if (held && held !== 'hidden') return Promise.resolve()
     const controller = new AbortController()
-    const mine: UnderWay = { controller, isSent: false, done: Promise.resolve() }
-    underWay = mine
-    mine.done = ask(kind, fresh, mine).then((next) => {
-      if (underWay !== mine) return
+    const done = ask(kind, fresh, controller.signal).then((next) => {
+      if (underWay?.controller !== controller) return
       underWay = undefined
       // Told once, by whatever comes next: with the time of the next attempt.
       if (next) state = next
@@ -237,29 +200,31 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       else if (state.name === 'failed') set(state)
       else schedule('skip')
     })
-    return mine.done
+    underWay = { at: clock.now(), controller, done }
+    return done
   }
 
   /** Asks once; resolves with the state that the outcome leads to. */
-  async function ask(kind: Passage['kind'], fresh: boolean, mine: UnderWay): Promise<SnapshotState | undefined> {
-    const { signal } = mine.controller
+  async function ask(
+    kind: 'foreground' | 'background',
+    fresh: boolean,
+    signal: AbortSignal,
+  ): Promise<SnapshotState | undefined> {
     askedBefore = true
     const askers = [...sinks].reduce((sum, sink) => sum + sink.askers(), 0) || 1
     counters.asked += askers
     counters.shared += askers - 1
     const exact = [...sinks].map((sink) => sink.onAsk()).includes(true)
     try {
-      const resolved =
-        fixed ?? (await waitFor('snapshot', owner(), clock, () => resolveTarget(target, settings.baseUrl)))
+      const resolved = fixed ?? (await resolveTarget(target, settings.baseUrl))
       const { method, request, url } = resolved
       if (!fixed) {
         endpoint = endpointOf(method, url)
         if (sinks.size > 0) claim()
       }
-      const headers = await waitFor('headers', owner(), clock, () => headersOf(resolved))
-      const body = await waitFor('body', owner(), clock, () => bodyOf(resolved))
+      const headers = await headersOf(resolved)
+      const body = await bodyOf(resolved)
       const credentials = request.credentials ?? settings.credentials
-      const timeouts = [...sinks].map((sink) => sink.timeout()).filter((ms) => ms !== undefined)
       const [someone] = sinks
       const answer = await requests.ask(
         url.href,
@@ -274,19 +239,11 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
           kind,
           dedupe: !fresh && !exact,
           label: someone?.label() ?? 'refresh',
-          ...(timeouts.length > 0 && { timeout: Math.max(...timeouts) }),
-          onSent() {
-            mine.isSent = true
-          },
           ...(someone && { channel: someone.key }),
         },
       )
       if (signal.aborted) return undefined
       failures = notBefore = 0
-      if (answer.isNothingNew) {
-        audience.each((sink) => sink.onNothingNew())
-        return calm
-      }
       last = { ...answer, value: shareStructure(last?.value, answer.value) }
       const current = last
       audience.each((sink) => sink.onAnswer(current, endpoint))
@@ -295,16 +252,12 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       if (signal.aborted) return undefined
       const error = isMillraceError(thrown) ? thrown : networkError(endpoint, 'could not be asked', thrown)
       failures++
-      notBefore = clock.elapsed() + (error.retryAfter ?? 0)
+      notBefore = clock.now() + (error.retryAfter ?? 0)
       // A page instead of JSON may be a proxy's, for now: worth another look, slowly.
       const final = !error.retryable && error.code !== 'invalid-body'
       audience.each((sink) => sink.onSnapshotError(error, final))
       return final ? { name: 'failed', error } : { name: 'polling', failures, error, retryAt: undefined }
     }
-  }
-
-  function owner(): string {
-    return firstKey() ? `the channel ${firstKey()}` : endpoint
   }
 
   function stop(): void {

@@ -3,7 +3,6 @@
  * are told the answers. A hidden tab's timers are slow, so the asking is left to one that is seen, if there is one.
  */
 import type { JsonAnswer } from '../../network/coordinated-fetch'
-import type { Passage } from '../../network/gate'
 import { isHidden } from '../../primitives/platform'
 import { Audience } from '../audience'
 import type { PauseReason } from '../conditions'
@@ -14,14 +13,14 @@ import { createLink, type TabMessage } from './link'
 import { MOST_TABS, type TabPlatform, tabName } from './platform'
 import { isHeaderList, pack, packError, unpack, unpackError } from './wire'
 
-type Kind = Passage['kind']
+type Kind = 'foreground' | 'background'
 
 /** What another tab wants of its leader. */
 interface Wish {
   readonly interval: number | undefined
   readonly askers: number
   readonly hidden: boolean
-  /** When it was last said. */
+  /** ms since the epoch, when it was last said. */
   readonly at: number
 }
 
@@ -29,12 +28,7 @@ interface Wish {
 interface Body {
   readonly value: unknown
   readonly headers: readonly (readonly [string, string])[]
-  /** ms, how old it was when it was told: two tabs need not agree on what time it is. */
-  readonly age?: unknown
-}
-
-/** An answer, as it is known here; `at`: by this tab's clock, when it came. */
-interface KnownBody extends Body {
+  /** ms since the epoch, when it came. */
   readonly at: number
 }
 
@@ -59,7 +53,7 @@ export function createSharedSnapshot(
   /** The leader that was heard last, and its epoch: two tabs may have led in one, and one tab in two. */
   let leader = ''
   let state: SnapshotState = { name: 'idle', failures: 0, retryAt: undefined, error: undefined }
-  let last: KnownBody | undefined
+  let last: Body | undefined
   let heldBack: PauseReason | undefined
   let toldWish = ''
   const local = createSnapshotSource(target, context, () => {})
@@ -77,7 +71,6 @@ export function createSharedSnapshot(
     snapshotWhenHidden: () => (wishes.size > 0 ? 'keep' : 'pause'),
     interval: () => least(current().map(({ interval }) => interval)),
     askers: () => current().reduce((sum, { askers }) => sum + askers, 0),
-    timeout: () => undefined,
     label: () => 'another tab',
     onSnapshot(next) {
       state = next
@@ -88,11 +81,8 @@ export function createSharedSnapshot(
       return wishes.size > 0
     },
     onAnswer({ value, headers }) {
-      last = { value, headers: [...headers], at: clock.elapsed() }
-      relayed('body', { value, headers: last.headers })
-    },
-    onNothingNew() {
-      relayed('nothing-new')
+      last = { value, headers: [...headers], at: clock.now() }
+      relayed('body', last)
     },
     onSnapshotError(error, final) {
       relayed('trouble', { error: packError(error), final })
@@ -118,8 +108,7 @@ export function createSharedSnapshot(
     },
     welcome(greeting) {
       note(greeting)
-      const { value, headers, at = 0 } = last ?? {}
-      return { state: pack(local.state()), ...(last && { last: { value, headers, age: clock.elapsed() - at } }) }
+      return { state: pack(local.state()), last }
     },
     sign: () => ({}),
     onLeader: () => link.greet(),
@@ -208,7 +197,7 @@ export function createSharedSnapshot(
       interval: typeof interval === 'number' && interval > 0 ? interval : undefined,
       askers: Number.isSafeInteger(askers) ? (askers as number) : 1,
       hidden: hidden === true,
-      at: clock.elapsed(),
+      at: clock.now(),
     })
     if (wishes.size > MOST_TABS) wishes.delete(wishes.keys().next().value as string)
     // Not before the answer to whoever said so.
@@ -221,7 +210,7 @@ export function createSharedSnapshot(
   /** A tab that crashed does not say goodbye: what was not said again for long is forgotten. */
   function current(): Wish[] {
     for (const [from, { at, interval = 0 }] of wishes)
-      if (clock.elapsed() - at > Math.max(FORGOTTEN, 3 * interval)) wishes.delete(from)
+      if (clock.now() - at > Math.max(FORGOTTEN, 3 * interval)) wishes.delete(from)
     return [...wishes.values()]
   }
 
@@ -232,7 +221,7 @@ export function createSharedSnapshot(
       interval: least([...sinks].map((sink) => sink.interval())),
       askers: [...sinks].reduce((sum, sink) => sum + sink.askers(), 0),
       hidden: isHidden(),
-      at: Math.floor(clock.elapsed() / REPEATED),
+      at: Math.floor(clock.now() / REPEATED),
     }
   }
 
@@ -281,7 +270,7 @@ export function createSharedSnapshot(
       case 'restart':
         return local.reschedule(true)
       case 'ask': {
-        const kind = message.kind === 'foreground' || message.kind === 'refresh' ? message.kind : 'background'
+        const kind = message.kind === 'foreground' ? 'foreground' : 'background'
         void local.pull(kind, message.fresh === true).then(() => post('done', { to: from, number }))
         return
       }
@@ -290,9 +279,7 @@ export function createSharedSnapshot(
       case 'asking':
         return audience.each((sink) => sink.onAsk())
       case 'body':
-        return onBody(message as never as Body)
-      case 'nothing-new':
-        return audience.each((sink) => sink.onNothingNew())
+        return onBody({ ...(message as never as Body), at: clock.now() })
       case 'trouble': {
         const error = unpackError(message.error)
         return error && audience.each((sink) => sink.onSnapshotError(error, message.final === true))
@@ -327,11 +314,8 @@ export function createSharedSnapshot(
    * `late`: it was asked for before this tab came; of use to those who poll, too old for those who wait for a fresh one.
    * This tab may have a newer one, from another leader.
    */
-  function onBody({ value, headers, ...told }: Body, late = false): void {
-    const age = late ? told.age : 0
-    if (!isHeaderList(headers) || typeof age !== 'number' || !(age >= 0)) return
-    const at = clock.elapsed() - age
-    if (late && last && !(at > last.at)) return
+  function onBody({ value, headers, at }: Body, late = false): void {
+    if (!isHeaderList(headers) || typeof at !== 'number' || (late && last && !(at > last.at))) return
     let answer: JsonAnswer
     try {
       answer = { value, headers: new Headers(headers) }
