@@ -11,7 +11,6 @@ import { toHeaders } from './primitives/http'
 import type { RegistrySettings } from './registry/registry-context'
 
 export interface ClientSettings extends RegistrySettings {
-  readonly environment: Environment
   readonly thresholds: Thresholds
   readonly flags: Required<Flags>
   readonly debug: boolean | 'verbose'

@@ -191,7 +191,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
       throw configError('an observer, or a function for events', shown(observer))
     check('', full)
     if (options !== noOptions) check('', options)
-    return registry.subscribe(toChannel<S, E>(target), full, options)
+    return registry.subscribe(toChannel<S, E>(target), full, options, false)
   }
 
   function toChannel<S, E>(target: Channel<S, E> | string | URL): Channel<S, E> {
@@ -213,13 +213,17 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
       eventsOptions,
       (observer) => subscribe(channel, observer).unsubscribe,
       count,
+      (cause) => registry.threw('overflow', channel.key, cause),
     )
   }
 
   function store<S, E>(channel: Channel<S, E>, storeOptions: SubscribeOptions = {}): ChannelStore<S> {
     return {
-      subscribe: (onChange) =>
-        subscribe(channel, { state: onChange }, { delivery: 'frame', ...storeOptions }).unsubscribe,
+      subscribe: (onChange) => {
+        throwIfClosed()
+        return registry.subscribe(channel, { state: onChange }, { delivery: 'frame', ...storeOptions }, true)
+          .unsubscribe
+      },
       getSnapshot: () => registry.getState(channel),
       getServerSnapshot: (): ChannelState<S> => registry.initialState(channel),
     }
@@ -273,7 +277,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     if (now) emitter.emit('stats', stats)
     stopStats?.()
     stopStats =
-      emitter.has('stats') && conditions.enabled ? clock.after(250, () => tellStats(true), 'stats') : undefined
+      emitter.has('stats') && conditions.enabled ? clock.after(250, () => tellStats(true), 'stats', true) : undefined
   }
 
   function setIdentity(identity: string | null): void {
@@ -339,13 +343,13 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
   }
 
   function stats(): Stats {
-    const now = clock.now()
+    const [now, elapsed] = [clock.now(), clock.elapsed()]
     const { asked, shared, cached } = counters
     return {
       since,
       enabled: conditions.enabled,
       subscriptions: registry.totals,
-      channels: [...registry.channels()].map((channel) => channelStats(channel, now)),
+      channels: [...registry.channels()].map((channel) => channelStats(channel, elapsed)),
       requests: { ...counters, saved: asked === 0 ? 0 : (shared + cached) / asked },
       endpoints: [...gate.endpoints()].map((endpoint) => endpointStats(gate, endpoint, now)),
       cache: requests.cache,

@@ -4,24 +4,23 @@ import { type Endpoint, figuresOf } from './network/endpoints'
 import type { Gate } from './network/gate'
 import type { LiveChannel } from './registry/live-channel'
 
-export function channelStats(channel: LiveChannel, now: number): ChannelStats {
+export function channelStats(channel: LiveChannel, elapsed: number): ChannelStats {
   const { role, status } = channel.state()
-  const stream = channel.stream
-  const data = channel.data
-  const lastEventId = stream?.lastEventId()
+  const { data } = channel
+  const { endpoint, lastEventId, duplicates, reconnects } = channel.figures()
   return {
     key: channel.key,
     status,
-    source: (stream ?? channel.snapshot)?.endpoint() ?? '',
+    source: endpoint,
     subscribers: [...channel.subscribers.all()].map(({ id, label, since }) => ({
       id,
       since,
       ...(label !== undefined && { label }),
     })),
     ...data.counts,
-    duplicates: data.counts.duplicates + (stream?.duplicates() ?? 0),
-    perSecond: data.rate.at(now),
-    reconnects: stream?.reconnects() ?? 0,
+    duplicates: data.counts.duplicates + duplicates,
+    perSecond: data.rate.at(elapsed),
+    reconnects,
     ...(role && { role }),
     ...(lastEventId && { lastEventId }),
   }

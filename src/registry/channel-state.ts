@@ -54,6 +54,9 @@ function show(
 export const idle: Connectivity = /* @__PURE__ */ show('idle')
 export const complete: Connectivity = /* @__PURE__ */ show('complete')
 export const failed = (error: MillraceError): Connectivity => show('failed', error)
+/** The stream is over; what it comes to is asked for once more. */
+export const lastAsked = (error: MillraceError | undefined): Connectivity =>
+  error ? retrying(error, 1, undefined) : show('connecting')
 const paused = (by: PauseReason): Connectivity => show('paused', undefined, 0, undefined, by)
 
 /** If it was the guard that closed the gate, it is not the source that fails. */

@@ -32,6 +32,8 @@ export interface StreamSink {
   /** Who wants it, for alerts. */
   label(): string
   onStream(state: StreamState): void
+  /** Gives messages the ids that a channel of this kind reads out of them. */
+  identify?(messages: readonly Message[]): readonly Message[]
   onMessages(messages: readonly Message[]): void
   /** What came before no longer counts: the server began anew, or for the reason given. */
   onRestart(why?: string): void
@@ -78,11 +80,11 @@ export function createStreamSource(
   target: Target,
   context: SourceContext,
   onEmpty: () => void,
-  history?: StreamHistory,
+  history?: Partial<StreamHistory>,
 ): StreamSource {
   const { clock, settings, counters, gate, sender, slots, alert } = context
   const filter = history?.filter ?? createReplayFilter(context.account)
-  let shown = history?.shown.name === 'open' ? history.shown : undefined
+  let shown = history?.shown?.name === 'open' ? history.shown : undefined
   /** A target function tells its URL only when it is asked, at the attempt: such a stream takes no slot. */
   const fixed = typeof target === 'function' ? undefined : (resolveTarget(target, settings.baseUrl) as ResolvedTarget)
   let endpoint = fixed ? endpointOf(fixed.method, fixed.url) : 'a stream whose URL is not known yet'
@@ -153,7 +155,12 @@ export function createStreamSource(
       })
     },
     onMessages(messages) {
-      const { fresh, restarted } = filter.sift(messages)
+      let named = messages
+      for (const sink of sinks) named = sink.identify?.(named) ?? named
+      const [last, read] = [named.at(-1), messages.at(-1)]
+      // An id that came behind them, in a block of its own, is the last one all the same.
+      if (last && last !== read && read?.lastEventId === stream.lastEventId()) stream.moveTo(last.lastEventId)
+      const { fresh, restarted } = filter.sift(named)
       duplicates += messages.length - fresh.length
       if (restarted) audience.each((sink) => sink.onRestart())
       if (fresh.length > 0) audience.each((sink) => sink.onMessages(fresh))
@@ -193,7 +200,7 @@ export function createStreamSource(
     withdrawClaim?.()
     freeSlot()
     stream.send('stop')
-    if (!history) filter.clear()
+    if (!history?.filter) filter.clear()
     onEmpty()
   }
 

@@ -9,7 +9,7 @@ import { isMillraceError, type MillraceError } from '../primitives/errors'
 import { networkError } from '../primitives/http'
 import { createMessageReader, type Message, type StreamMemory } from './messages'
 import { createReconnection, type ReconnectionEvent, type ReconnectionState } from './reconnection'
-import { isStream } from './stream-http'
+import { isStream, LONGEST_ID } from './stream-http'
 
 export interface EventStreamOptions {
   readonly clock: Timers
@@ -39,6 +39,8 @@ export interface EventStreamOptions {
 export interface EventStream {
   state(): ReconnectionState
   lastEventId(): string
+  /** The last id is another one: it stands in the data. */
+  moveTo(id: string): void
   send(type: 'start' | 'due' | 'pause' | 'resume' | 'replace' | 'stop'): void
   /** To be called when `idleTimeout` may answer otherwise than before. */
   watchSilence(): void
@@ -57,6 +59,9 @@ export function createEventStream(options: EventStreamOptions): EventStream {
   return {
     state: () => state,
     lastEventId: () => memory.lastEventId,
+    moveTo(id) {
+      if (id.length <= LONGEST_ID) memory.lastEventId = id
+    },
     send: (type) => go({ type }),
     watchSilence,
   }

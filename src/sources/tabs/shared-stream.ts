@@ -30,17 +30,19 @@ export function createSharedStream(
   onEmpty: () => void,
   identity: string,
   tabs: TabPlatform,
+  /** What the channel that it is made for goes on from. */
+  from: string,
 ): StreamSource {
   const { clock, settings, counters, alert } = context
   const filter = createReplayFilter(context.account)
   /** The last id that this tab has applied. */
-  let cursor = ''
+  let cursor = from
   let state: StreamState = { name: 'idle' }
   let resumed = false
   let heldBack: PauseReason | undefined
   let chain: Chain<StreamBatch> = unjoined
   /** Whether anything was ever applied: a tab without a past takes the leader's for its own. */
-  let hasPast = false
+  let hasPast = from !== ''
   /** As a leader: how many events were relayed. */
   let sent = 0
   let restarted = false

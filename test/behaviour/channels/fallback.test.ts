@@ -110,14 +110,15 @@ describe('a stream that cannot be had', () => {
     expect(watched.state).toMatchObject({ status: 'reconnecting', retryAt: expect.any(Number) })
   })
 
-  test('for good (404) fails its channel, snapshot or not', async () => {
+  test('for good (404) fails its channel, snapshot or not, which is shown as it is then', async () => {
     const feed = await startFeed(json({ polled: true }))
     feed.stream(status(404))
     const { client } = startClient()
     const watched = watch(client, both(feed))
     await until(() => watched.errors.length === 1)
     expect(watched.state).toMatchObject({ status: 'failed', error: { code: 'http', status: 404 }, retryAt: undefined })
-    expect(feed.snapshotRequests).toEqual([])
+    expect(watched.state.data).toEqual({ polled: true })
+    expect(feed.snapshotRequests).toHaveLength(1)
     expect(feed.streamRequests).toHaveLength(1)
   })
 })
