@@ -249,7 +249,8 @@ describe('6: state without cleanup', () => {
       await clock.advance(1_000)
     }
     for (let n = 0; n < 60; n += 1) await view(n)
-    expect(client.stats()).toMatchObject({ channels: [], timers: [], subscriptions: { active: 0, total: 60 } })
+    expect(client.stats()).toMatchObject({ channels: [], subscriptions: { active: 0, total: 60 } })
+    expect(client.stats().timers.map(({ label }) => label)).toEqual(['keep'])
     expect(client.stats().cache.entries).toBeLessThanOrEqual(10)
     expect(client.stats().subscriptions.averageLifetime).toBe(10)
   })
