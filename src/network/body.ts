@@ -98,7 +98,7 @@ export async function readJson(
 /** What the parser says, without what it quotes of the body. Each engine has words of its own for the end. */
 function whyNot(text: string, { message }: Error): string {
   if (text.trim() === '') return 'it is empty, "Unexpected end of JSON input"'
-  if (/^\s*</.test(text)) return 'it begins with "<", a login page or a proxy may have answered'
+  if (/^\s*</.test(text)) return 'a login page or a proxy may have answered, it begins with "<"'
   if (/\bend\b|EOF|untermin/i.test(message)) return 'it ends in the middle, "Unexpected end of JSON input"'
   return `the parser stumbles${/ at position \d+| at line \d+ column \d+/.exec(message)?.[0] ?? ''}`
 }

@@ -7,7 +7,7 @@ import { backoffDelay } from '../primitives/backoff'
 import { callbackError } from '../primitives/callback'
 import { check } from '../primitives/check'
 import { isMillraceError, type MillraceError } from '../primitives/errors'
-import { headersOf, isRetryableStatus, requestError, retryAfterOf, statusError } from '../primitives/http'
+import { headersOf, isRetryableStatus, networkError, retryAfterOf, statusError } from '../primitives/http'
 import { attempt as attempted } from '../primitives/platform'
 import { isSecretHeader } from '../primitives/secret-headers'
 import { shareStructure } from '../primitives/structural-sharing'
@@ -144,11 +144,11 @@ const taken: unique symbol = Symbol()
 export function createCoordinatedFetch(context: NetworkContext, gate: Gate, sender: Sender): CoordinatedFetch {
   const { clock, settings, counters } = context
   const cache = createResponseCache(context.account)
-  const inFlight = createInFlight(gate, counters)
+  const inFlight = createInFlight(gate)
   const shortcuts = createShortcuts(settings)
   const validated = new WeakMap<StandardSchemaV1, { value: unknown; output: unknown }>()
-  /** Those who have failed together try again together. */
-  const draws = new WeakMap<Flight, number>()
+  /** Those who have failed together wait together, and try again together. */
+  const retries = new WeakMap<Flight, { readonly draw: number; readonly waits: symbol[] }>()
 
   return {
     fetch: coordinatedFetch,
@@ -234,13 +234,19 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
       isOtherwise: (retryAfter: number | undefined) => boolean,
     ) => R | typeof taken | Promise<R>,
   ): Promise<R> {
-    const { ttl = 0, staleIfError = settings.cache.staleIfError, timeout = DEFAULT_TIMEOUT, priority = 'normal' } = errand
+    const {
+      ttl = 0,
+      staleIfError = settings.cache.staleIfError,
+      timeout = DEFAULT_TIMEOUT,
+      priority = 'normal',
+    } = errand
     const asked = await understand(input, init, settings.baseUrl)
     const { endpoint, url } = asked
-    const retries = IDEMPOTENT.test(asked.method) ? (errand.retry ?? 0) : 0
-    if (retries > 0 || sender.mayRefresh(url)) asked.prepareAgain()
+    const most = IDEMPOTENT.test(asked.method) ? (errand.retry ?? 0) : 0
+    if (most > 0 || sender.mayRefresh(url)) asked.prepareAgain()
     let attempt = 0
     let isAlone = errand.dedupe === false
+    let hasShared = false
     let call: Call | undefined = asked
     let flight: Flight | undefined
     let known: ReturnType<typeof recall>
@@ -253,10 +259,8 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     }
     /** ms until the next attempt; undefined if there is none, or none in time. */
     const pauseBefore = (retryAfter: number | undefined) => {
-      if (attempt >= retries) return undefined
-      const draw = (flight && draws.get(flight)) ?? clock.random()
-      if (flight) draws.set(flight, draw)
-      const pause = backoffDelay(settings.backoff, attempt, draw, retryAfter)
+      if (attempt >= most) return undefined
+      const pause = backoffDelay(settings.backoff, attempt, retryOf(flight).draw, retryAfter)
       return pause < patience.left() ? pause : undefined
     }
     const patience = createPatience(clock, timeout, asked.signal, `timeout ${endpoint}`, () =>
@@ -281,8 +285,10 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
             url,
             caller(),
             (joined) => read(request, errand, attempt, joined),
-            (joined) => {
+            (joined, isShared) => {
               flight = joined
+              if (isShared && !hasShared) counters.shared++
+              hasShared ||= isShared
               if (errand.onSent) joined.whenSent(errand.onSent)
             },
           )
@@ -290,15 +296,19 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
           const result = await untilAborted(Promise.resolve(finish(answer, request, isOtherwise)), patience.signal)
           if (result !== taken) return result
           counters.shared--
+          hasShared = false
           isAlone = true
         } catch (error) {
           const isWorthIt = isMillraceError(error) && error.retryable && !patience.signal.aborted
           const pause = isWorthIt ? pauseBefore(error.retryAfter) : undefined
           call = pause === undefined ? undefined : asked.again()
           if (pause === undefined || !call) throw error
+          const { waits } = retryOf(flight)
+          waits[attempt] ??= Symbol()
+          const wait = waits[attempt] as symbol
           attempt++
           flight = last = undefined
-          await inFlight.join([Symbol()], url, caller(), ({ signal }) => gate.wait(pause, `retry ${endpoint}`, signal))
+          await inFlight.join([wait], url, caller(), ({ signal }) => gate.wait(pause, `retry ${endpoint}`, signal))
         }
       }
     } catch (error) {
@@ -308,6 +318,14 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     } finally {
       patience.end()
     }
+  }
+
+  function retryOf(flight: Flight | undefined): { readonly draw: number; readonly waits: symbol[] } {
+    const known = flight && retries.get(flight)
+    if (known) return known
+    const retry = { draw: clock.random(), waits: [] }
+    if (flight) retries.set(flight, retry)
+    return retry
   }
 
   /** Says what it has waited for. */
@@ -326,7 +344,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
       sent: `did not answer ${within}`,
       answered: `did not finish its body ${within}`,
     }[flight?.stage ?? 'waiting']
-    return requestError('timeout', endpoint, `${what}.`, { retryable: true })
+    return networkError(endpoint, what, undefined, 'timeout')
   }
 
   /** Whether an answer to this may come from the cache, and go into it. */

@@ -262,7 +262,8 @@ export function createGate(context: NetworkContext): Gate {
   /** The last line of law 2, whatever came in by another door. */
   function checkLimits(): void {
     for (const [name, value] of Object.entries(settings.limits))
-      if (typeof value !== 'number' || !(value >= 0)) throw configError(`\`limits.${name}\` to be a number`, String(value))
+      if (typeof value !== 'number' || !(value >= 0))
+        throw configError(`\`limits.${name}\` to be a number`, String(value))
   }
 
   async function exchange(

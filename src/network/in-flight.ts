@@ -5,7 +5,6 @@
  */
 import { reasonOf, throwIfAborted, untilAborted } from '../primitives/until-aborted'
 import type { Gate, Passage } from './gate'
-import type { RequestCounters } from './settings'
 import type { Priority } from './slots'
 
 /** Who joins, and what it wants of the work: all have what the most demanding of them asks for. */
@@ -40,7 +39,7 @@ export interface InFlight {
     url: string,
     caller: Caller,
     start: (flight: Flight) => Promise<T>,
-    onJoin?: (flight: Flight) => void,
+    onJoin?: (flight: Flight, isShared: boolean) => void,
   ): Promise<T>
   /** Nobody joins what is under way for these URLs any more. */
   forget(matches: (url: string) => boolean): void
@@ -58,7 +57,7 @@ interface Shared extends Flight {
 
 const URGENCY: readonly Priority[] = ['low', 'normal', 'high']
 
-export function createInFlight(gate: Gate, counters: RequestCounters): InFlight {
+export function createInFlight(gate: Gate): InFlight {
   const flights = new Map<string | symbol, Shared>()
 
   return {
@@ -67,17 +66,16 @@ export function createInFlight(gate: Gate, counters: RequestCounters): InFlight 
       url: string,
       caller: Caller,
       start: (flight: Flight) => Promise<T>,
-      onJoin?: (flight: Flight) => void,
+      onJoin?: (flight: Flight, isShared: boolean) => void,
     ) {
       const { signal } = caller
       throwIfAborted(signal)
       const known = keys.map((key) => flights.get(key)).find((flight) => flight && isFor(flight, caller))
-      if (known) counters.shared++
       const flight = known ?? takeOff(keys[0] as string, url, caller, start)
       flight.waiting++
       if (URGENCY.indexOf(caller.priority) > URGENCY.indexOf(flight.priority)) flight.priority = caller.priority
       flight.ttl = Math.max(flight.ttl, caller.ttl)
-      onJoin?.(flight)
+      onJoin?.(flight, known !== undefined)
       const promise = flight.promise as Promise<T>
       if (!signal) return promise
       return untilAborted(promise, signal, () => {

@@ -46,7 +46,8 @@ export async function understand(
   const method = (init.method ?? request?.method ?? 'GET').toUpperCase()
   // The one usual method that `fetch` does not write in capitals by itself.
   if (method === 'PATCH') init.method = method
-  const ownBody = init.body === undefined && request?.body !== null && !/^(GET|HEAD)$/.test(method) ? request : undefined
+  const ownBody =
+    init.body === undefined && request?.body !== null && !/^(GET|HEAD)$/.test(method) ? request : undefined
   if (ownBody?.bodyUsed) throw configError('a `Request` whose body was not read yet', 'one that was')
   const signal = init.signal === undefined ? request?.signal : (init.signal ?? undefined)
   let remembered: (() => Uint8Array<ArrayBuffer> | undefined) | undefined

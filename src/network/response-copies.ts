@@ -47,12 +47,7 @@ export function copiesOf(
  * The same answer, whose body ends with `signal`, and with whoever `enter` tells how to break it off until it is told
  * that the body has ended. Neither of them keeps the new body alive.
  */
-function ownResponse(
-  response: Response,
-  reader: BodyReader,
-  signal: AbortSignal | undefined,
-  enter: Enter,
-): Response {
+function ownResponse(response: Response, reader: BodyReader, signal: AbortSignal | undefined, enter: Enter): Response {
   let broken: { readonly reason: unknown } | undefined
   const breakOff = (reason: unknown) => {
     broken = { reason }

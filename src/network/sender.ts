@@ -4,8 +4,8 @@
  */
 import { waitFor } from '../primitives/callback'
 import { isOnce, statusError, toHeaders } from '../primitives/http'
-import { originOf, pageUrl, resolveUrl } from '../primitives/url'
 import { untilAborted } from '../primitives/until-aborted'
+import { originOf, pageUrl, resolveUrl } from '../primitives/url'
 import type { Gate, Passage } from './gate'
 import type { Call } from './request'
 import { discard } from './response-copies'
@@ -75,7 +75,9 @@ export function createSender(gate: Gate, { clock, settings, alert }: NetworkCont
   async function attempt(request: Outgoing): Promise<Response> {
     const { input, init, url, ready } = request
     const headers = ready ?? (await headersFor(request))
-    const credentials = settings.credentials && isOwn(url) && typeof input === 'string' && { credentials: settings.credentials }
+    const credentials = settings.credentials &&
+      isOwn(url) &&
+      typeof input === 'string' && { credentials: settings.credentials }
     const response = await gate.send(input, { ...credentials, ...init, headers }, request)
     // The platform has taken all headers along but `authorization`, and cannot be told not to.
     if (response.redirected && settings.headers && isOwn(url) && !owns(originOf(response.url)))

@@ -56,7 +56,9 @@ export function createShortcuts(settings: NetworkSettings): Shortcuts {
 }
 
 function urlOf(input: RequestInfo | URL): string {
-  return typeof input === 'string' ? input : ((input as URL | undefined)?.href ?? (input as Request | undefined)?.url ?? '')
+  return typeof input === 'string'
+    ? input
+    : ((input as URL | undefined)?.href ?? (input as Request | undefined)?.url ?? '')
 }
 
 /** All of a call but its URL; undefined for one that has no shortcut. */
@@ -88,6 +90,8 @@ function headersText(headers: HeadersInit): string {
   let text = ''
   if (typeof (headers as Headers)[Symbol.iterator] === 'function')
     for (const [name, value] of headers as Headers) text += `${name}:${value}${END}`
-  else for (const name in headers as Record<string, string>) text += `${name}:${(headers as Record<string, string>)[name]}${END}`
+  else
+    for (const name in headers as Record<string, string>)
+      text += `${name}:${(headers as Record<string, string>)[name]}${END}`
   return text
 }

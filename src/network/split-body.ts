@@ -48,7 +48,11 @@ export function splitBody(
         for (;;) {
           if (isCancelled) return { done: true }
           if (!copies.has(copy))
-            throw requestError('overflow', endpoint, 'has an answer that several share, and this copy was not read. Use `dedupe: false`.')
+            throw requestError(
+              'overflow',
+              endpoint,
+              'has an answer that several share, and this copy was not read. Use `dedupe: false`.',
+            )
           const value = chunks[copy.at - first]
           if (value) {
             copy.at++

@@ -33,12 +33,14 @@ export function networkError(
   cause?: unknown,
   code: MillraceErrorCode = 'network',
 ): MillraceError {
-  return requestError(code, endpoint, `${what}.`, { retryable: true, cause })
+  return requestError(code, endpoint, `${what}. Another attempt may succeed.`, { retryable: true, cause })
 }
 
 /** A body that is gone once it was read: a stream, a Node stream, an iterator; of any realm. */
 export function isOnce(body: unknown): boolean {
-  return typeof body === 'object' && body !== null && ('getReader' in body || Symbol.asyncIterator in body || 'pipe' in body)
+  return (
+    typeof body === 'object' && body !== null && ('getReader' in body || Symbol.asyncIterator in body || 'pipe' in body)
+  )
 }
 
 /**
