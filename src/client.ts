@@ -296,8 +296,8 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     if (isOther && before !== null) control?.left(before)
     Object.assign(settings, { identity })
     if (isNews) leaveIdentity()
+    // Who has signed in again has new credentials, under the same name too.
     else
-      // Who has signed in again has new credentials, under the same name too.
       for (const channel of registry.channels())
         if (channel.state().error?.code === 'unauthorized') void channel.refresh()
     tellIdentity()

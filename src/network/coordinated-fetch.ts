@@ -98,6 +98,8 @@ interface Described extends Asked {
   readonly key: string | undefined
   /** It is not to be answered from the cache. */
   readonly isPastCache: boolean
+  /** Since when whoever has begun it waits. */
+  readonly since?: number
   /** Sent with credentials of its own: the answer is not for other tabs. */
   readonly isSecret: boolean
 }
@@ -144,7 +146,7 @@ const taken: unique symbol = Symbol()
 export function createCoordinatedFetch(context: NetworkContext, gate: Gate, sender: Sender): CoordinatedFetch {
   const { clock, settings, counters } = context
   const cache = createResponseCache(context.account)
-  const inFlight = createInFlight(gate)
+  const inFlight = createInFlight(gate, clock)
   const shortcuts = createShortcuts(settings)
   const validated = new WeakMap<StandardSchemaV1, { value: unknown; output: unknown }>()
   /** Those who have failed together wait together, and try again together. */
@@ -244,6 +246,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     const { endpoint, url } = asked
     const most = IDEMPOTENT.test(asked.method) ? (errand.retry ?? 0) : 0
     if (most > 0 || sender.mayRefresh(url)) asked.prepareAgain()
+    const since = clock.elapsed()
     let attempt = 0
     let isAlone = errand.dedupe === false
     let hasShared = false
@@ -284,7 +287,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
             (!isAlone && request.keys) || [Symbol()],
             url,
             caller(),
-            (joined) => read(request, errand, attempt, joined),
+            (joined) => read({ ...request, since }, errand, attempt, joined),
             (joined, isShared) => {
               flight = joined
               if (isShared && !hasShared) counters.shared++
@@ -339,9 +342,13 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     const within = `within ${timeout} ms`
     const isAsking = !request && attempt === 0 && typeof settings.headers === 'function'
     if (isAsking) return callbackError('headers', endpoint, `has not answered ${within}`)
+    const waited = Math.round(timeout - (clock.elapsed() - (flight?.sentAt ?? 0)))
     const what = {
       waiting: `was not sent ${attempt > 0 ? 'again ' : ''}${within}: it waited for its turn`,
-      sent: `did not answer ${within}`,
+      sent:
+        waited > timeout / 2
+          ? `was not answered ${within}, ${waited} of which it waited for its turn`
+          : `did not answer ${within}`,
       answered: `did not finish its body ${within}`,
     }[flight?.stage ?? 'waiting']
     return networkError(endpoint, what, undefined, 'timeout')

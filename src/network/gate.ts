@@ -37,6 +37,8 @@ export interface Passage {
   /** ms from the sending until the answer's head. @defaultValue as long as whoever asks waits */
   readonly timeout?: number
   readonly signal: AbortSignal
+  /** Since when somebody waits for it, if that is not since now: of a wait for its turn the server knows nothing. */
+  readonly since?: number
   /** It leaves for the server now. */
   readonly onSent?: (() => void) | undefined
 }
@@ -142,8 +144,9 @@ export function createGate(context: NetworkContext): Gate {
       else await pace(endpoint, passage)
       throwIfAborted(signal)
     }
-    const exchanged = () => exchange(input, init, passage, endpoint)
-    if (stream) return exchanged()
+    const exchanged = (onOutcome: (outcome: BreakerEvent) => void) =>
+      exchange(input, init, passage, endpoint, onOutcome)
+    if (stream) return exchanged(() => {})
     let leaveQueue: (() => void) | undefined
     const answer = new Promise<Response>((resolve, reject) => {
       const enter = () => resolve(throughBreaker(endpoint, exchanged))
@@ -207,18 +210,17 @@ export function createGate(context: NetworkContext): Gate {
   }
 
   /** Asks the breaker, runs, and tells how it went; whatever happens, the slot is given back. */
-  async function throughBreaker(endpoint: Endpoint, run: () => Promise<Response>): Promise<Response> {
+  async function throughBreaker(
+    endpoint: Endpoint,
+    run: (onOutcome: (outcome: BreakerEvent) => void) => Promise<Response>,
+  ): Promise<Response> {
     const isProbe = settings.flags.breaker && step(endpoint, 'ask')
-    let outcome: BreakerEvent = 'neutral'
+    let outcome = 'neutral' as BreakerEvent
     try {
       throwIfOpen(endpoint)
-      const response = await run()
-      const { status } = response
-      outcome = status >= 500 ? 'failure' : isRetryableStatus(status) ? 'neutral' : 'success'
-      return response
-    } catch (error) {
-      if (isOutage(error)) outcome = 'failure'
-      throw error
+      return await run((told) => {
+        outcome = told
+      })
     } finally {
       // What was sent before the breaker opened says nothing about the probe.
       if (isProbe || (settings.flags.breaker && endpoint.breaker.name === 'closed')) step(endpoint, outcome)
@@ -269,8 +271,9 @@ export function createGate(context: NetworkContext): Gate {
   async function exchange(
     input: string | Request,
     init: RequestInit,
-    { stream = false, signal, kind, label, timeout = Infinity, onSent }: Passage,
+    { stream = false, signal, kind, label, timeout = Infinity, onSent, since = clock.elapsed() }: Passage,
     endpoint: Endpoint,
+    onOutcome: (outcome: BreakerEvent) => void,
   ): Promise<Response> {
     const { name } = endpoint
     const startedAt = clock.now()
@@ -292,7 +295,9 @@ export function createGate(context: NetworkContext): Gate {
       outcome.status = response.status
       return response
     } catch (cause) {
-      if (signal.aborted && !isOutage(reasonOf(signal))) throw reasonOf(signal)
+      // Whoever has given up had waited for its turn for longer than for the answer: the server was hardly asked.
+      const wasHurried = clock.elapsed() - sentAt < sentAt - since
+      if (signal.aborted && (wasHurried || !isOutage(reasonOf(signal)))) throw reasonOf(signal)
       const { aborted } = controller.signal
       const error = aborted ? reasonOf(controller.signal) : cause
       outcome.error = isMillraceError(error)
@@ -305,6 +310,8 @@ export function createGate(context: NetworkContext): Gate {
       const { status = 0, error } = outcome
       const hasFailed = error !== undefined || isRetryableStatus(status)
       if (hasFailed) counters.failed++
+      if (error ? isOutage(error) : status >= 500) onOutcome('failure')
+      else if (status > 0 && !isRetryableStatus(status)) onOutcome('success')
       const isTold = error ? !isOffline() : !signal.aborted
       if (!stream && isTold) settle(endpoint, duration, hasFailed)
       context.onRequest({ endpoint: name, kind: stream ? 'stream' : kind, label, startedAt, duration, ...outcome })

@@ -3,6 +3,7 @@
  * the last one aborts the work, and so does the switch. Work that fails leaves nothing open. A caller without a signal
  * costs nothing but a count.
  */
+import type { Timers } from '../primitives/clock'
 import { reasonOf, throwIfAborted, untilAborted } from '../primitives/until-aborted'
 import type { Gate, Passage } from './gate'
 import type { Priority } from './slots'
@@ -22,6 +23,8 @@ export interface Flight {
   readonly ttl: number
   /** How far it is. */
   stage: 'waiting' | 'sent' | 'answered'
+  /** When it left for the server, if it has. */
+  sentAt: number
   /** It has left for the server. */
   sent(): void
   /** Calls `run` when it has left for the server, at once if it has. */
@@ -57,7 +60,7 @@ interface Shared extends Flight {
 
 const URGENCY: readonly Priority[] = ['low', 'normal', 'high']
 
-export function createInFlight(gate: Gate): InFlight {
+export function createInFlight(gate: Gate, clock: Pick<Timers, 'elapsed'>): InFlight {
   const flights = new Map<string | symbol, Shared>()
 
   return {
@@ -111,6 +114,7 @@ export function createInFlight(gate: Gate): InFlight {
     const flight: Shared = {
       sent() {
         flight.stage = 'sent'
+        flight.sentAt = clock.elapsed()
         for (const run of told.splice(0)) run()
       },
       whenSent(run) {
@@ -123,6 +127,7 @@ export function createInFlight(gate: Gate): InFlight {
       ttl,
       signal,
       stage: 'waiting',
+      sentAt: 0,
       abort,
       land,
       isCurrent,

@@ -9,8 +9,8 @@ const caller = { signal: undefined, kind: 'foreground', priority: 'normal', ttl:
 
 /** Work that goes on until it is told to end. */
 function fly() {
-  const { gate, counters, clock } = openGate()
-  const inFlight = createInFlight(gate)
+  const { gate, counters, clock, tracked } = openGate()
+  const inFlight = createInFlight(gate, tracked)
   const started: { flight: Flight; done(value: unknown): void; fail(reason: unknown): void }[] = []
   const start = (flight: Flight) =>
     new Promise<unknown>((resolve, reject) => {
