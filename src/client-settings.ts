@@ -8,6 +8,7 @@ import { checkClient, withDefaults } from './primitives/check'
 import { detectEnvironment, type Environment } from './primitives/environment'
 import { configError } from './primitives/errors'
 import { toHeaders } from './primitives/http'
+import { originOf } from './primitives/url'
 import type { RegistrySettings } from './registry/registry-context'
 
 export interface ClientSettings extends RegistrySettings {
@@ -30,16 +31,18 @@ const defaultThresholds: Thresholds = { errorRate: 0.05, memory: 50_000_000, lag
 export function settingsOf(options: ClientOptions): ClientSettings {
   checkClient({ ...options })
   const environment = options.environment ?? detectEnvironment()
-  if (typeof options.headers !== 'function') toHeaders(options.headers)
+  const { headers } = options
 
   const isTest = environment === 'test'
   const flags = withDefaults(flagsOn, options.flags)
   return {
     environment,
     baseUrl: options.baseUrl,
+    origins: (options.origins ?? []).map(toOrigin),
     credentials: options.credentials,
     fetch: options.fetch,
-    headers: options.headers,
+    // A copy: what is fixed may be part of a key, and another's answer would be found by it.
+    headers: headers && typeof headers !== 'function' ? toHeaders(headers) : headers,
     onUnauthorized: options.onUnauthorized,
     identity: options.identity ?? null,
     interval: options.interval ?? INTERVALS[environment],
@@ -54,6 +57,13 @@ export function settingsOf(options: ClientOptions): ClientSettings {
     streaming: flags.streaming,
     debug: options.debug ?? false,
   }
+}
+
+function toOrigin(given: string | URL): string {
+  const origin = originOf(given)
+  if (origin === undefined)
+    throw configError("`origins` to be a list of origins, such as 'https://api.example.com'", 'another')
+  return origin
 }
 
 /** What decides which sources a client has: fixed with its first use. */

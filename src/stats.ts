@@ -38,6 +38,9 @@ export function endpointStats(gate: Gate, endpoint: Endpoint, now: number): Endp
   }
 }
 
+/** ms that health tells of a loop of reads. */
+const LOOP_SHOWN = 60_000
+
 /** Unhealthy: something has failed for good or runs away. Degraded: something is served less well than it should be. */
 export function healthOf(
   channels: Iterable<LiveChannel>,
@@ -58,6 +61,8 @@ export function healthOf(
   for (const endpoint of endpoints) {
     if (now < endpoint.guard.closedUntil) broken.push(`${endpoint.name}: too many requests, refused for now`)
     if (endpoint.breaker.name !== 'closed') poor.push(`${endpoint.name}: its breaker is ${endpoint.breaker.name}`)
+    if (endpoint.loopedAt !== undefined && now - endpoint.loopedAt < LOOP_SHOWN)
+      poor.push(`${endpoint.name}: its cached answer is read in a loop`)
     const rate = figuresOf(endpoint, now).errorRate
     if (endpoint.recent.length >= 20 && rate > errorRate)
       poor.push(`${endpoint.name}: ${Math.round(rate * 100)} % of its requests fail`)

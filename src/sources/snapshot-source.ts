@@ -244,6 +244,8 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       )
       if (signal.aborted) return undefined
       failures = notBefore = 0
+      // 204, 304: what is known is what is so.
+      if (answer.isEmpty) return calm
       last = { ...answer, value: shareStructure(last?.value, answer.value) }
       const current = last
       audience.each((sink) => sink.onAnswer(current, endpoint))

@@ -15,6 +15,8 @@ export interface TabControlHooks {
   onAnswer(answer: KeptAnswer): void
   /** What is cached for a URL is out of date; what is shown of it may stay. */
   onChanged(url: string): void
+  /** Another tab asks an endpoint in a loop: nothing is asked of it for so many ms. */
+  onRefused(endpoint: string, ms: number, who: string): void
   alert(told: Alert): void
 }
 
@@ -27,6 +29,8 @@ export interface TabControl {
   answered(answer: KeptAnswer): void
   /** This tab has changed what is at that URL. */
   changed(url: string): void
+  /** This tab refuses what is asked of an endpoint in a loop. */
+  refused(endpoint: string, ms: number, who: string): void
   close(): void
 }
 
@@ -48,6 +52,7 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
     },
     invalidate: (match) => post({ type: 'invalidate', match }),
     changed: (url) => post({ type: 'changed', url }),
+    refused: (endpoint, ms, who) => post({ type: 'refused', endpoint, ms, who }),
     answered: (answer) => post({ type: 'answer', answer }),
     close() {
       stopPage?.()
@@ -99,12 +104,13 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
   }
 
   function receive(data: unknown): void {
-    const { type, name, match, answer, url } = (data ?? {}) as Record<string, unknown>
+    const { type, name, match, answer, url, endpoint, ms, who } = (data ?? {}) as Record<string, unknown>
     const isList = Array.isArray(match)
     if (
       typeof data !== 'object' ||
       (type === 'invalidate' && typeof match !== 'string' && !isList) ||
-      (type === 'answer' && !isAnswer(answer))
+      (type === 'answer' && !isAnswer(answer)) ||
+      (type === 'refused' && !(isName(endpoint) && isName(who) && isAge(ms)))
     )
       throw new TypeError('No message')
     // Throws if it is none.
@@ -114,21 +120,26 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
     else if (type === 'has-left' && left.has(name as string)) post({ type: 'left', name })
     else if (type === 'invalidate') hooks.onInvalidate(match as string | readonly unknown[])
     else if (type === 'changed' && typeof url === 'string') hooks.onChanged(url)
+    else if (type === 'refused') hooks.onRefused(endpoint as string, ms as number, who as string)
     else if (type === 'answer') hooks.onAnswer(answer as KeptAnswer)
   }
 }
 
 function isAnswer(value: unknown): value is KeptAnswer {
-  const { key, url, headers, bytes, at } = (value ?? {}) as Partial<KeptAnswer>
+  const { key, url, headers, bytes, age } = (value ?? {}) as Partial<KeptAnswer>
   return (
     typeof key === 'string' &&
     typeof url === 'string' &&
     isHeaderList(headers) &&
     Number.isSafeInteger(bytes) &&
     (bytes as number) >= 0 &&
-    Number.isFinite(at)
+    isAge(age)
   )
 }
+
+/** What an endpoint or a subscriber may be called by another tab. */
+const isName = (value: unknown): value is string => typeof value === 'string' && value.length < 2_000
+const isAge = (value: unknown): value is number => Number.isFinite(value) && (value as number) >= 0
 
 function nameOf(identity: string): string {
   return tabName('identity', identity)
