@@ -60,12 +60,32 @@ const SETTLED = /^(https?:\/\/|\/)/
 export interface Errand extends Coordination {
   readonly kind?: Passage['kind']
   readonly channel?: string
+  /** Past the browser's cache, or through it: changes nothing about which requests are equal. */
+  readonly cache?: RequestCache
+  /** ms: a cached answer that is younger will do. @defaultValue 0 */
+  readonly maxAge?: number
+  /** What is asked from now on may be newer than the answer to this. */
+  readonly onSent?: () => void
+  /** Other tabs are told of the answer in another way. */
+  readonly isTold?: boolean
 }
 
 /** A JSON answer, and the head it came with. */
 export interface JsonAnswer {
   readonly value: unknown
   readonly headers: Headers
+  /** 204, 205, 304: the server has nothing new to say. */
+  readonly isEmpty?: boolean
+  /** What equal requests have in common. */
+  readonly key?: string | undefined
+  readonly url?: string
+  readonly bytes?: number
+  /** It was asked with credentials of its own: not for other tabs to know by. */
+  readonly isSecret?: boolean
+  /** By the second hand, when it came. */
+  readonly at?: number
+  /** By the second hand, when it was asked: of two answers this one's is newer, whichever came first. */
+  readonly sentAt?: number
 }
 
 /** Hands an answer to one caller; undefined if it was a stream and somebody else has it. */
@@ -109,6 +129,8 @@ export interface CoordinatedFetch {
   ): Promise<T>
   /** Asks now, past what is cached, and caches the answer; equal questions in flight are shared unless `dedupe` is false. */
   ask(url: string, init: RequestInit, errand: Errand): Promise<JsonAnswer>
+  /** Tells of every answer to these equal requests, whoever asked, until the returned function is called. */
+  follow(key: string, onAnswer: (answer: JsonAnswer) => void): () => void
   /** Forgets what is cached for these URLs, and does not keep what is under way. */
   forget(matches: (url: string) => boolean): void
   /** Keeps what another tab was answered, unless something newer is known. */
@@ -123,7 +145,10 @@ export interface KeptAnswer {
   readonly value: unknown
   readonly headers: readonly (readonly [string, string])[]
   readonly bytes: number
-  readonly at: number
+  /** ms: no two tabs have one clock. */
+  readonly age: number
+  /** ms since it was asked. */
+  readonly sentAgo: number
 }
 
 export function createCoordinatedFetch(context: NetworkContext, gate: Gate, sender: Sender): CoordinatedFetch {
@@ -132,20 +157,46 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   const inFlight = createInFlight(gate, counters)
   const shortcuts = new Map<string, Shortcut>()
   const validated = new WeakMap<StandardSchemaV1, { value: unknown; output: unknown }>()
+  const followers = new Map<string, Set<(answer: JsonAnswer) => void>>()
 
   return {
     fetch: coordinatedFetch,
     json,
-    async ask(url, init, errand) {
-      return share(await describe('json', url, init), { ttl: settings.cache.ttl, ...errand }, readValue)
+    async ask(url, init, given) {
+      const request = await describe('json', url, init)
+      // Not before: whether what is under way will do may have changed.
+      const { maxAge = 0, ...errand } = given
+      const known = recall(request.key, maxAge)
+      if (!known || !isWithin(known, maxAge))
+        return share(request, { ttl: Math.max(settings.cache.ttl, maxAge), ...errand }, readValue)
+      counters.cached++
+      return known.value as JsonAnswer
+    },
+    follow(key, onAnswer) {
+      const all = followers.get(key) ?? new Set()
+      followers.set(key, all.add(onAnswer))
+      return () => {
+        if (all.delete(onAnswer) && all.size === 0 && followers.get(key) === all) followers.delete(key)
+      }
     },
     forget,
-    learn({ key, url, value, headers, bytes, at }) {
+    learn({ key, url, value, headers, bytes, age, sentAgo }) {
       const known = cache.get(key)
-      if (!settings.flags.cache || at > clock.now() || (known && known.at >= at)) return
-      const before = (known?.value as JsonAnswer | undefined)?.value
-      const answer = { value: shareStructure(before, value), headers: new Headers(headers as [string, string][]) }
-      cache.set(key, { url, value: answer, bytes, at }, settings.cache)
+      const before = known?.value as JsonAnswer | undefined
+      const now = clock.elapsed()
+      const sentAt = now - sentAgo
+      if (!settings.flags.cache || isOlder({ sentAt }, before)) return
+      const answer: JsonAnswer = {
+        value: shareStructure(before?.value, value),
+        headers: new Headers(headers as [string, string][]),
+        key,
+        url,
+        bytes,
+        at: now - age,
+        sentAt,
+      }
+      cache.set(key, { url, value: answer, bytes, at: clock.now() - age }, settings.cache)
+      tellFollowers(answer)
     },
     get cache() {
       return cache.figures()
@@ -213,8 +264,8 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
       shortcuts.set(name, { key, endpoint, headers, identity })
     }
     const { schema } = coordination
-    return obtain(request, coordination, readValue, ({ value }) =>
-      schema ? validate(schema, value, endpoint) : (value as T),
+    return obtain(request, coordination, readValue, ({ value, isEmpty }) =>
+      schema && !isEmpty ? validate(schema, value, endpoint) : (value as T),
     )
   }
 
@@ -262,6 +313,8 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   ): Promise<T> {
     const { key, url, signal } = request
     const shared = errand.dedupe === false ? undefined : key
+    // Whoever began it may have sent it.
+    if (shared && inFlight.has(shared)) errand.onSent?.()
     return inFlight.join(shared ?? Symbol(), url, signal, (flight) => read(request, errand, flight))
   }
 
@@ -293,17 +346,38 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   }
 
   async function readValue(request: Described, errand: Errand, flight: Flight): Promise<JsonAnswer> {
-    const { key, url, endpoint } = request
-    const response = await exchange(request, errand, flight.signal)
+    const { key, url, endpoint, isSecret } = request
+    let sentAt = clock.elapsed()
+    const onSent = () => {
+      sentAt = clock.elapsed()
+      errand.onSent?.()
+    }
+    const response = await exchange(request, { ...errand, onSent }, flight.signal)
+    const { headers, status } = response
+    if (status === 304 || status === 204 || status === 205) {
+      discard(response)
+      return { value: undefined, headers, isEmpty: true, key, at: clock.elapsed(), sentAt }
+    }
     if (!response.ok) throw statusError(endpoint, response, clock.now())
     const { value, bytes } = await readJson(response, endpoint, clock, errand.timeout ?? DEFAULT_TIMEOUT)
-    const { headers } = response
-    if (!isKept(key, errand.ttl)) return { value, headers }
-    const before = cache.get(key)?.value as JsonAnswer | undefined
-    const answer = { value: shareStructure(before?.value, value), headers }
-    if (keep(key, url, flight, headers, answer, bytes) && !request.isSecret)
-      context.onKept({ key, url, value, headers: [...headers], bytes, at: clock.now() })
+    const known = key === undefined ? undefined : (cache.get(key)?.value as JsonAnswer | undefined)
+    const at = clock.elapsed()
+    const shared = shareStructure(known?.value, value)
+    const answer: JsonAnswer = { value: shared, headers, key, url, bytes, isSecret, at, sentAt }
+    if (key === undefined || !flight.isCurrent() || isOlder(answer, known)) return answer
+    if (isKept(key, errand.ttl) && keep(key, url, flight, headers, answer, bytes) && !isSecret && !errand.isTold)
+      context.onKept({ key, url, value, headers: [...headers], bytes, age: 0, sentAgo: at - sentAt })
+    tellFollowers(answer)
     return answer
+  }
+
+  /** What was asked before it, and took longer, is older. */
+  function isOlder({ sentAt = 0 }: Pick<JsonAnswer, 'sentAt'>, known: JsonAnswer | undefined): boolean {
+    return known?.sentAt !== undefined && sentAt < known.sentAt
+  }
+
+  function tellFollowers(answer: JsonAnswer): void {
+    for (const tell of [...(followers.get(answer.key as string) ?? [])]) tell(answer)
   }
 
   function keep(key: string, url: string, flight: Flight, headers: Headers, value: unknown, bytes: number): boolean {
@@ -340,7 +414,8 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
       const passage = { endpoint, kind, label, channel, priority, timeout, signal } as const
       let floor: number | undefined
       try {
-        const response = await sender.send({ ...request, ...passage, ready, attempt })
+        const init = errand.cache ? { ...request.init, cache: errand.cache } : request.init
+        const response = await sender.send({ ...request, ...passage, init, onSent: errand.onSent, ready, attempt })
         if (isLast || !isRetryableStatus(response.status)) {
           if (response.ok && UNSAFE.test(method)) {
             forget((cached) => cached === url)

@@ -23,6 +23,8 @@ export interface InFlight {
     signal: AbortSignal | undefined,
     start: (flight: Flight) => Promise<T>,
   ): Promise<T>
+  /** Something is under way for it. */
+  has(key: string): boolean
   /** Nobody joins what is under way for these URLs any more. */
   forget(matches: (url: string) => boolean): void
 }
@@ -55,6 +57,7 @@ export function createInFlight(gate: Gate, counters: RequestCounters): InFlight 
         if (--flight.waiting === 0) flight.abort(signal.reason)
       })
     },
+    has: (key) => flights.has(key),
     forget(matches) {
       for (const [key, { url }] of flights) if (matches(url)) flights.delete(key)
     },

@@ -110,6 +110,12 @@ export function fromSnapshot(snapshot: SnapshotState, hasData: boolean, bodyErro
   }
 }
 
+/** What is asked once is complete with its answer, whatever keeps from asking again. */
+export function fromAnswer(snapshot: SnapshotState, hasData: boolean, bodyError?: MillraceError): Connectivity {
+  const shown = fromSnapshot(snapshot, hasData, bodyError)
+  return shown.status === 'polling' || (shown.status === 'paused' && hasData) ? complete : shown
+}
+
 /** A channel whose stream is given up shows that it polls, if it does, and why the stream cannot be had. */
 export function fromFallback(stream: StreamState, snapshot: SnapshotState, hasData: boolean): Connectivity {
   const polling = fromSnapshot(snapshot, hasData)

@@ -3,7 +3,7 @@ import { SCHEMA_TIMEOUT } from '../network/body'
 import type { JsonAnswer } from '../network/coordinated-fetch'
 import type { AlertCode } from '../primitives/alerts'
 import { MillraceError } from '../primitives/errors'
-import type { SnapshotSink, SnapshotSource } from '../sources/snapshot-source'
+import type { AskOptions, SnapshotSink, SnapshotSource } from '../sources/snapshot-source'
 import type { StreamSink, StreamSource, StreamState } from '../sources/stream-source'
 import type { Message } from '../stream/messages'
 import { ChannelData, type DataOwner, type KeptData } from './channel-data'
@@ -12,6 +12,7 @@ import {
   type Connectivity,
   complete,
   failed,
+  fromAnswer,
   fromFallback,
   fromSnapshot,
   fromStream,
@@ -52,6 +53,9 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   /** Ends the wait for a schema that takes its time. */
   #stopValidation: (() => void) | undefined
   #isPolling = false
+  #lastPace: number | undefined
+  /** Its source has answered, be it that there is nothing new. */
+  #isAnswered = false
   /** The stream was not open, so what was polled meanwhile is newer than what it will replay. */
   #wasPolled = false
   #open: StreamState | undefined
@@ -97,6 +101,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     subscriber.owedState = true
     this.subscribers.add(subscriber)
     this.snapshot?.reschedule()
+    this.#wantAnswer()
     const ended = this.#ended
     queueMicrotask(() => {
       if (subscriber.owedState) this.subscribers.tell(subscriber)
@@ -115,6 +120,11 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
       )
   }
 
+  /** Who comes to what is asked once takes an answer that is young enough, or has one asked for. */
+  #wantAnswer(): void {
+    if (this.subscribers.all().size > 0 && this.#isAskedOnce()) void this.snapshot?.pull('foreground', false, this.#definition.maxAge)
+  }
+
   /** Asks for the snapshot now, or connects now; a failed or complete channel starts again. */
   async refresh(): Promise<void> {
     if (this.#ended) {
@@ -127,7 +137,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     if (this.stream && this.stream.state().name !== 'open') this.stream.restart()
     this.snapshot?.reschedule(true)
     // What is under way may be from before the change that it is asked for.
-    await this.snapshot?.pull('background', true)
+    await this.snapshot?.pull('foreground', true)
   }
 
   /** Nobody subscribes: the snapshot alone is asked, for whoever comes next. */
@@ -140,6 +150,9 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
       again: true,
       snapshotWhenHidden: () => 'keep',
       interval: () => undefined,
+      maxAge: () => undefined,
+      retries: () => 0,
+      asksWith: () => this.asksWith(),
       askers: () => 1,
       label: () => this.key,
       onSnapshot() {},
@@ -148,7 +161,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
       onSnapshotError() {},
     }
     source.attach(sink)
-    await source.pull('background', false)
+    await source.pull('foreground', true)
     source.detach(sink)
     if (this.subscribers.all().size === 0 && !this.#cancelGrace) this.#vanish()
   }
@@ -209,6 +222,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     this.stream?.attach(this)
     this.snapshot?.attach(this)
     if (this.stream) this.onStream(this.stream.state())
+    this.#wantAnswer()
     this.#changed()
   }
 
@@ -217,7 +231,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     this.#validated()
     this.stream = this.snapshot = this.#snapshotError = this.#bodyError = undefined
     this.#open = undefined
-    this.#hasOpened = this.#isPolling = this.#wasPolled = this.#snapshotFailed = false
+    this.#hasOpened = this.#isPolling = this.#wasPolled = this.#snapshotFailed = this.#isAnswered = false
     stream?.detach(this)
     snapshot?.detach(this)
   }
@@ -263,8 +277,22 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     return this.#definition.whenHidden ?? 'keep'
   }
 
+  /** One answer is worth a request of a page that nobody looks at; a poll is not. */
   snapshotWhenHidden(): 'keep' | 'pause' {
-    return this.#definition.whenHidden ?? 'pause'
+    return this.#definition.whenHidden ?? (this.#isAskedOnce() ? 'keep' : 'pause')
+  }
+
+  maxAge(): number | undefined {
+    return this.#definition.maxAge
+  }
+
+  retries(): number {
+    return this.#isAskedOnce() ? (this.#definition.retry ?? Infinity) : Infinity
+  }
+
+  asksWith(): AskOptions {
+    const { timeout, priority, group } = this.#definition
+    return { timeout, priority, group } as AskOptions
   }
 
   hasFallback(): boolean {
@@ -275,13 +303,26 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     return this.subscribers.all().size
   }
 
-  /** ms between polls; undefined while the stream is enough. */
+  /** ms between polls, `Infinity` for one answer; undefined while the stream is enough. */
   interval(): number | undefined {
     if (this.stream && !this.#isPolling && !this.#snapshotFailed) return undefined
-    // Of 0, as of Infinity: asked once.
-    let shortest = (this.#definition.interval ?? this.#context.settings.interval) || Infinity
-    for (const { options } of this.subscribers.all()) shortest = Math.min(shortest, options.interval || Infinity)
+    return this.#pace()
+  }
+
+  /** The shortest that anybody wants: who says nothing wants the channel's own, who says 0 wants none. */
+  #pace(): number {
+    const own = this.#definition.interval ?? this.#context.settings.interval
+    // What was wanted last goes on until the grace is over.
+    if (this.subscribers.all().size === 0) return this.#lastPace ?? (own || Infinity)
+    let shortest = Infinity
+    for (const { options } of this.subscribers.all())
+      shortest = Math.min(shortest, (options.interval ?? own) || Infinity)
+    this.#lastPace = shortest
     return shortest
+  }
+
+  #isAskedOnce(): boolean {
+    return !this.stream && this.#pace() === Infinity
   }
 
   onMessages(messages: readonly Message[]): void {
@@ -378,8 +419,14 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     else if (this.stream && !final && !this.#isPolling) this.#snapshotFailed = true
   }
 
-  onAnswer(answer: JsonAnswer, endpoint: string): void {
+  onAnswer(answer: JsonAnswer | undefined, endpoint: string): void {
     const { data } = this
+    this.#isAnswered = true
+    if (!answer) {
+      data.isKept = false
+      this.#bodyError = undefined
+      return this.#changed()
+    }
     const body = readSnapshot(this.#definition, answer)
     if (!(body instanceof Promise)) return this.#takeBody(body, endpoint)
     const take = (late: SnapshotBody) => {
@@ -405,7 +452,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
       this.#warn('invalid-event', `a snapshot ${body.why}.`)
       const message = `${endpoint} answered with a body that ${body.why}: the server has changed, or the channel is wrong.`
       this.#bodyError = new MillraceError('invalid-body', message, { endpoint, cause: body.cause })
-      if (stream && !data.giveUpSnapshot()) this.#end(failed(this.#bodyError))
+      if (stream ? !data.giveUpSnapshot() : this.retries() === 0) this.#end(failed(this.#bodyError))
       else this.#changed()
       return
     }
@@ -490,7 +537,8 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   #connectivity(): Connectivity {
     const { stream, snapshot, data } = this
     if (this.#ended) return this.#ended
-    const hasData = data.updatedAt !== undefined && !data.isKept
+    const hasData = data.isKept ? false : data.updatedAt !== undefined || this.#isAnswered
+    if (!stream && snapshot && this.#isAskedOnce()) return fromAnswer(snapshot.state(), hasData, this.#bodyError)
     if (!stream) return snapshot ? fromSnapshot(snapshot.state(), hasData, this.#bodyError) : idle
     if (this.#isPolling && snapshot) return fromFallback(stream.state(), snapshot.state(), hasData)
     if (this.#open && data.isHolding && snapshot && this.#snapshotError) return fromSnapshot(snapshot.state(), hasData)

@@ -119,14 +119,16 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
 }
 
 function isAnswer(value: unknown): value is KeptAnswer {
-  const { key, url, headers, bytes, at } = (value ?? {}) as Partial<KeptAnswer>
+  const { key, url, headers, bytes, age, sentAgo } = (value ?? {}) as Partial<KeptAnswer>
   return (
     typeof key === 'string' &&
     typeof url === 'string' &&
     isHeaderList(headers) &&
     Number.isSafeInteger(bytes) &&
     (bytes as number) >= 0 &&
-    Number.isFinite(at)
+    Number.isFinite(age) &&
+    (age as number) >= 0 &&
+    Number.isFinite(sentAgo)
   )
 }
 
