@@ -145,10 +145,12 @@ export interface KeptAnswer {
   readonly value: unknown
   readonly headers: readonly (readonly [string, string])[]
   readonly bytes: number
-  /** ms: no two tabs have one clock. */
+  /** ms, when it was told: a clock may be set meanwhile, so no moment is compared with another tab's. */
   readonly age: number
-  /** ms since it was asked. */
+  /** ms from when it was asked to when it was told. */
   readonly sentAgo: number
+  /** ms since the epoch: a tab that was frozen hears of it late. */
+  readonly toldAt: number
 }
 
 export function createCoordinatedFetch(context: NetworkContext, gate: Gate, sender: Sender): CoordinatedFetch {
@@ -180,10 +182,10 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
       }
     },
     forget,
-    learn({ key, url, value, headers, bytes, age, sentAgo }) {
+    learn({ key, url, value, headers, bytes, age, sentAgo, toldAt }) {
       const known = cache.get(key)
       const before = known?.value as JsonAnswer | undefined
-      const now = clock.elapsed()
+      const now = clock.elapsed() - Math.max(0, clock.now() - toldAt)
       const sentAt = now - sentAgo
       if (!settings.flags.cache || isOlder({ sentAt }, before)) return
       const answer: JsonAnswer = {
@@ -366,7 +368,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     const answer: JsonAnswer = { value: shared, headers, key, url, bytes, isSecret, at, sentAt }
     if (key === undefined || !flight.isCurrent() || isOlder(answer, known)) return answer
     if (isKept(key, errand.ttl) && keep(key, url, flight, headers, answer, bytes) && !isSecret && !errand.isTold)
-      context.onKept({ key, url, value, headers: [...headers], bytes, age: 0, sentAgo: at - sentAt })
+      context.onKept({ key, url, value, headers: [...headers], bytes, age: 0, sentAgo: at - sentAt, toldAt: clock.now() })
     tellFollowers(answer)
     return answer
   }

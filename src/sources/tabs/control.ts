@@ -119,7 +119,7 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
 }
 
 function isAnswer(value: unknown): value is KeptAnswer {
-  const { key, url, headers, bytes, age, sentAgo } = (value ?? {}) as Partial<KeptAnswer>
+  const { key, url, headers, bytes, age, sentAgo, toldAt } = (value ?? {}) as Partial<KeptAnswer>
   return (
     typeof key === 'string' &&
     typeof url === 'string' &&
@@ -128,7 +128,8 @@ function isAnswer(value: unknown): value is KeptAnswer {
     (bytes as number) >= 0 &&
     Number.isFinite(age) &&
     (age as number) >= 0 &&
-    Number.isFinite(sentAgo)
+    Number.isFinite(sentAgo) &&
+    Number.isFinite(toldAt)
   )
 }
 

@@ -33,10 +33,12 @@ interface Wish {
 interface Body {
   readonly value: unknown
   readonly headers: readonly (readonly [string, string])[]
-  /** ms, how old it is: no two tabs' clocks need agree. */
+  /** ms, when it was told: a clock may be set meanwhile, so no moment is compared with another tab's. */
   readonly age: number
-  /** ms since it was asked. */
+  /** ms from when it was asked to when it was told. */
   readonly sentAgo: number
+  /** ms since the epoch: a tab that was frozen hears of it late. */
+  readonly toldAt: number
   /** How the cache knows it, if other tabs may know of it. */
   readonly key?: string | undefined
   readonly url?: string | undefined
@@ -346,9 +348,9 @@ export function createSharedSnapshot(
    * `late`: it was asked for before this tab came; of use to those who poll, too old for those who wait for a fresh one.
    * This tab may have a newer one, from another leader.
    */
-  function onBody({ value, headers, age, sentAgo, key, url, bytes }: Body, late = false): void {
-    if (!isHeaderList(headers) || !(age >= 0) || !(sentAgo >= 0)) return
-    const now = clock.elapsed()
+  function onBody({ value, headers, age, sentAgo, toldAt, key, url, bytes }: Body, late = false): void {
+    if (!isHeaderList(headers) || !(age >= 0) || !(sentAgo >= 0) || !Number.isFinite(toldAt)) return
+    const now = clock.elapsed() - Math.max(0, clock.now() - toldAt)
     const at = now - age
     const sentAt = now - sentAgo
     // An answer that was on its way seems younger than it is.
@@ -362,10 +364,10 @@ export function createSharedSnapshot(
     last = answer
     failures = 0
     if (typeof key === 'string' && typeof url === 'string' && typeof bytes === 'number')
-      requests.learn({ key, url, value, headers, bytes, age, sentAgo })
+      requests.learn({ key, url, value, headers, bytes, age, sentAgo, toldAt })
     tellWish()
     audience.each((sink) => {
-      const isOfUse = !late || (takesAnyAnswer(sink) && (sink.interval() !== Infinity || age < (sink.maxAge() ?? age + 1)))
+      const isOfUse = !late || (takesAnyAnswer(sink) && (sink.interval() !== Infinity || ageOf(answer) < (sink.maxAge() ?? Infinity)))
       if (isOfUse) sink.onAnswer(answer, local.endpoint())
     })
   }
@@ -378,7 +380,7 @@ export function createSharedSnapshot(
     const { value, headers, isSecret, key, url, bytes } = answer
     const age = Math.max(0, ageOf(answer))
     const sentAgo = Math.max(age, clock.elapsed() - (answer.sentAt ?? 0))
-    return { value, headers: [...headers], age, sentAgo, ...(!isSecret && { key, url, bytes }) }
+    return { value, headers: [...headers], age, sentAgo, toldAt: clock.now(), ...(!isSecret && { key, url, bytes }) }
   }
 }
 
