@@ -79,6 +79,10 @@ export interface Errand extends Coordination {
   readonly channel?: string | undefined
   /** It is on its way, or what it has joined is: what the server says may be from before this moment. */
   readonly onSent?: () => void
+  /** ms: a cached answer that is younger will do. @defaultValue 0 */
+  readonly maxAge?: number
+  /** Other tabs are told of the answer in another way. */
+  readonly isTold?: boolean
 }
 
 /** A JSON answer, and the head it came with. */
@@ -87,6 +91,16 @@ export interface JsonAnswer {
   readonly headers: Headers
   /** It had no body (204, 205, 304, or nothing for what is no GET): what was known before holds. */
   readonly isEmpty?: boolean
+  /** What its answer is cached by. */
+  readonly key?: string | undefined
+  readonly url?: string
+  readonly bytes?: number
+  /** It was asked with credentials of its own: not for other tabs to know by. */
+  readonly isSecret?: boolean
+  /** By the second hand, when it came. */
+  readonly at?: number
+  /** By the second hand, when it was asked: of two answers this one's is newer, whichever came first. */
+  readonly sentAt?: number
 }
 
 interface Described extends Asked {
@@ -117,9 +131,11 @@ export interface CoordinatedFetch {
   ): Promise<T>
   /**
    * Asks the server now, past all caches, and caches the answer; equal questions in flight are shared unless `dedupe` is
-   * false.
+   * false. What it is told is looked at when it is needed, since it may change meanwhile.
    */
   ask(url: string, init: RequestInit, errand: Errand): Promise<JsonAnswer>
+  /** Tells of every answer to these equal requests, whoever asked, until the returned function is called. */
+  follow(key: string, onAnswer: (answer: JsonAnswer) => void): () => void
   /** Forgets what is cached for these URLs, and does not keep what is under way. */
   forget(matches: (url: string) => boolean): void
   /** Keeps what another tab was answered, unless something newer is known. */
@@ -134,8 +150,12 @@ export interface KeptAnswer {
   readonly value: unknown
   readonly headers: readonly (readonly [string, string])[]
   readonly bytes: number
-  /** ms: no two tabs have one clock. */
+  /** ms, when it was told: a clock may be set meanwhile, so no moment is compared with another tab's. */
   readonly age: number
+  /** ms from when it was asked to when it was told. */
+  readonly sentAgo: number
+  /** ms since the epoch: a tab that was frozen hears of it late. */
+  readonly toldAt: number
 }
 
 /** One for all calls that give none. */
@@ -148,6 +168,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   const cache = createResponseCache(context.account)
   const inFlight = createInFlight(gate, clock)
   const shortcuts = createShortcuts(settings)
+  const followers = new Map<string, Set<(answer: JsonAnswer) => void>>()
   const validated = new WeakMap<StandardSchemaV1, { value: unknown; output: unknown }>()
   /** Those who have failed together wait together, and try again together. */
   const retries = new WeakMap<Flight, { readonly draw: number; readonly waits: symbol[] }>()
@@ -156,17 +177,32 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     fetch: coordinatedFetch,
     json,
     ask(url, init, errand) {
-      const past = { cache: 'no-cache', ...init } as const
-      return obtain('json', url, past, { ttl: settings.cache.ttl, ...errand }, readValue, (answer) => answer)
+      return obtain('json', url, { cache: 'no-cache', ...init }, errand, readValue, (answer) => answer)
+    },
+    follow(key, onAnswer) {
+      const all = followers.get(key) ?? new Set()
+      followers.set(key, all.add(onAnswer))
+      return () => {
+        if (all.delete(onAnswer) && all.size === 0 && followers.get(key) === all) followers.delete(key)
+      }
     },
     forget,
-    learn({ key, url, value, headers, bytes, age }) {
-      const known = cache.get(key)
-      const at = clock.elapsed() - age
-      if (!settings.flags.cache || (known && known.at >= at)) return
-      const before = (known?.value as JsonAnswer | undefined)?.value
-      const answer = { value: shareStructure(before, value), headers: new Headers(headers as [string, string][]) }
-      cache.set(key, { url, value: answer, bytes, at }, settings.cache)
+    learn({ key, url, value, headers, bytes, age, sentAgo, toldAt }) {
+      const before = cache.get(key)?.value as JsonAnswer | undefined
+      const now = clock.elapsed() - Math.max(0, clock.now() - toldAt)
+      const sentAt = now - sentAgo
+      if (!settings.flags.cache || isOlder({ sentAt }, before)) return
+      const answer: JsonAnswer = {
+        value: shareStructure(before?.value, value),
+        headers: new Headers(headers as [string, string][]),
+        key,
+        url,
+        bytes,
+        at: now - age,
+        sentAt,
+      }
+      cache.set(key, { url, value: answer, bytes, at: now - age }, settings.cache)
+      tellFollowers(answer)
     },
     get cache() {
       return cache.figures()
@@ -248,7 +284,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     if (most > 0 || sender.mayRefresh(url)) asked.prepareAgain()
     const since = clock.elapsed()
     let attempt = 0
-    let isAlone = errand.dedupe === false
+    let isAlone = false
     let hasShared = false
     let call: Call | undefined = asked
     let flight: Flight | undefined
@@ -281,10 +317,13 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
         try {
           const request: Described = await describe(purpose, { ...asked, ...call }, attempt, caller())
           last = request
-          known = request.isPastCache ? undefined : recall(request.key, ttl)
-          if (known && isWithin(known, ttl)) return fromCache(request)
+          const maxAge = request.isPastCache ? (errand.maxAge ?? 0) : ttl
+          known = recall(request.key, maxAge)
+          if (known && isWithin(known, maxAge)) return fromCache(request)
+          // What is asked past the caches is not answered by them when it fails.
+          if (request.isPastCache) known = undefined
           const answer = await inFlight.join(
-            (!isAlone && request.keys) || [Symbol()],
+            (!isAlone && errand.dedupe !== false && request.keys) || [Symbol()],
             url,
             caller(),
             (joined) => read({ ...request, since }, errand, attempt, joined),
@@ -402,14 +441,23 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   }
 
   async function readValue(request: Described, errand: Errand, attempt: number, flight: Flight): Promise<JsonAnswer> {
-    const { key, url, endpoint, method } = request
+    const { key, url, endpoint, method, isSecret } = request
     const response = await exchange(request, errand, attempt, flight)
     const { status } = response
     const headers = headersOf(response)
-    const before = cache.get(key ?? '')?.value as JsonAnswer | undefined
+    const before = key === undefined ? undefined : (cache.get(key)?.value as JsonAnswer | undefined)
+    const { sentAt } = flight
+    const empty = (value?: unknown): JsonAnswer => ({
+      value,
+      headers,
+      isEmpty: true,
+      key,
+      at: clock.elapsed(),
+      sentAt,
+    })
     if (BODILESS.includes(status) || (response.ok && method === 'HEAD')) {
       discard(response)
-      return { value: status === 304 ? before?.value : undefined, headers, isEmpty: true }
+      return empty(status === 304 ? before?.value : undefined)
     }
     if (status < 200 || status > 299) {
       discard(response)
@@ -417,13 +465,26 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     }
     flight.stage = 'answered'
     const body = await readJson(response, endpoint, method !== 'GET', flight.signal)
-    if (!body) return { value: undefined, headers, isEmpty: true }
-    const { value, bytes } = body
-    if (!isKept(key, flight.ttl)) return { value, headers }
-    const answer = { value: shareStructure(before?.value, value), headers }
-    if (keep(key, url, flight, headers, answer, bytes) && !request.isSecret)
-      context.onKept({ key, url, value, headers: [...headers], bytes, age: 0 })
+    if (!body) return empty()
+    const { bytes } = body
+    const at = clock.elapsed()
+    const value = shareStructure(before?.value, body.value)
+    const answer: JsonAnswer = { value, headers, key, url, bytes, isSecret, at, sentAt }
+    if (key === undefined || !flight.isCurrent() || isOlder(answer, before)) return answer
+    if (isKept(key, flight.ttl) && keep(key, url, flight, headers, answer, bytes) && !isSecret && !errand.isTold) {
+      const told = { age: 0, sentAgo: at - sentAt, toldAt: clock.now() }
+      context.onKept({ key, url, value, headers: [...headers], bytes, ...told })
+    }
+    tellFollowers(answer)
     return answer
+  }
+
+  function isOlder({ sentAt = 0 }: Pick<JsonAnswer, 'sentAt'>, known: JsonAnswer | undefined): boolean {
+    return known?.sentAt !== undefined && sentAt < known.sentAt
+  }
+
+  function tellFollowers(answer: JsonAnswer): void {
+    for (const tell of [...(followers.get(answer.key as string) ?? [])]) tell(answer)
   }
 
   function keep(key: string, url: string, flight: Flight, headers: Headers, value: unknown, bytes: number): boolean {

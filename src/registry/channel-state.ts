@@ -59,6 +59,11 @@ export const lastAsked = (error: MillraceError | undefined): Connectivity =>
   error ? retrying(error, 1, undefined) : show('connecting')
 const paused = (by: PauseReason): Connectivity => show('paused', undefined, 0, undefined, by)
 
+/** The state of a channel of which nothing but this is known. */
+export function stateOf<S>(data: S | undefined, how: Connectivity = idle, updatedAt?: number): ChannelState<S> {
+  return Object.freeze({ ...how, data, updatedAt, role: undefined, isStale: updatedAt !== undefined })
+}
+
 /** If it was the guard that closed the gate, it is not the source that fails. */
 function retrying(error: MillraceError | undefined, failures: number, retryAt: number | undefined): Connectivity {
   return error?.code === 'runaway'
@@ -111,6 +116,12 @@ export function fromSnapshot(snapshot: SnapshotState, hasData: boolean, bodyErro
     case 'failed':
       return failed(snapshot.error)
   }
+}
+
+/** What is asked once is complete with its answer, whatever keeps from asking again. */
+export function fromAnswer(snapshot: SnapshotState, hasData: boolean, bodyError?: MillraceError): Connectivity {
+  const shown = fromSnapshot(snapshot, hasData, bodyError)
+  return shown.status === 'polling' || (shown.status === 'paused' && hasData) ? complete : shown
 }
 
 /** A channel whose stream is given up shows that it polls, if it does, and why the stream cannot be had. */

@@ -1,4 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { Priority } from '../network/slots'
 import { check, isSchema, shown } from '../primitives/check'
 import { configError } from '../primitives/errors'
 import { hashKey } from '../primitives/hash-key'
@@ -94,7 +95,10 @@ export interface CommonOptions<E, S = any> {
   schema?: StandardSchemaV1 | undefined
   /** Where in the stream a snapshot stands. @defaultValue the response header `Last-Event-ID` */
   position?: ((body: unknown, headers: Headers) => Position | undefined) | undefined
-  /** ms between polls; the smallest of all subscribers wins; never under 1 s (200 ms in test). @defaultValue by environment */
+  /**
+   * ms between polls; the smallest of all subscribers wins; never under 1 s (200 ms in test). `0`: asked once, then only
+   * as often as a subscriber says. @defaultValue by environment
+   */
   interval?: number | undefined
   /** ms that a request for the snapshot, and each poll, may take, all of its waiting included. @defaultValue 15_000 */
   timeout?: number | undefined
@@ -219,6 +223,12 @@ export interface ChannelDefinition extends CommonOptions<StreamEvent> {
   readonly initial?: unknown
   readonly reduce?: (state: unknown, event: StreamEvent) => unknown
   readonly fromSnapshot?: (body: unknown) => unknown
+  /** ms: an answer that somebody else was given is new enough for this long. @defaultValue not at all */
+  readonly maxAge?: number | 'cache.ttl' | undefined
+  /** How often what is asked once is tried again before it has failed. @defaultValue until it answers */
+  readonly retry?: number | undefined
+  readonly priority?: Priority | undefined
+  readonly group?: string | undefined
 }
 
 /** Registered, so that a channel of one copy of the bundle is understood by another. */

@@ -5,7 +5,7 @@ import type { AlertCode } from '../primitives/alerts'
 import { callbackError } from '../primitives/callback'
 import { MillraceError } from '../primitives/errors'
 import { printable } from '../primitives/printable'
-import type { SnapshotSink, SnapshotSource } from '../sources/snapshot-source'
+import type { AskOptions, SnapshotSink, SnapshotSource } from '../sources/snapshot-source'
 import type { StreamSink, StreamSource, StreamState } from '../sources/stream-source'
 import { onlooker } from '../sources/tabs/onlooker'
 import type { Message } from '../stream/messages'
@@ -16,6 +16,7 @@ import {
   type Connectivity,
   complete,
   failed,
+  fromAnswer,
   fromFallback,
   fromSnapshot,
   fromStream,
@@ -71,6 +72,9 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   /** Ends the wait for a schema that takes its time. */
   #stopValidation: (() => void) | undefined
   #isPolling = false
+  #lastPace: number | undefined
+  /** Its source has answered, be it that there is nothing new. */
+  #isAnswered = false
   /** The stream was not open, so what was polled meanwhile is newer than what it will replay. */
   #wasPolled = false
   #open: StreamState | undefined
@@ -125,6 +129,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     subscriber.owedState = true
     this.subscribers.add(subscriber)
     this.snapshot?.reschedule()
+    this.#wantAnswer()
     const ended = this.#ended
     queueMicrotask(() => {
       if (subscriber.owedState) this.subscribers.tell(subscriber)
@@ -144,6 +149,12 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
       )
   }
 
+  /** Who comes to what is asked once takes an answer that is young enough, or has one asked for. */
+  #wantAnswer(): void {
+    if (this.subscribers.all().size > 0 && this.#isAskedOnce())
+      void this.snapshot?.pull('foreground', false, this.maxAge())
+  }
+
   /** Asks for the snapshot now, or connects now; a failed or complete channel starts again. */
   async refresh(): Promise<void> {
     if (this.#ended) {
@@ -157,7 +168,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     if (this.stream && this.stream.state().name !== 'open') this.stream.restart()
     this.snapshot?.reschedule(true)
     // What is under way may be from before the change that it is asked for.
-    await this.snapshot?.pull('background', true)
+    await this.snapshot?.pull('foreground', true)
   }
 
   /** Nobody subscribes: the snapshot alone is asked, for whoever comes next. */
@@ -170,6 +181,9 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
       again: true,
       snapshotWhenHidden: () => 'keep',
       interval: () => undefined,
+      maxAge: () => undefined,
+      retries: () => 0,
+      asksWith: () => this.asksWith(),
       askers: () => 1,
       label: () => this.key,
       onSnapshot() {},
@@ -178,7 +192,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
       onSnapshotError() {},
     }
     source.attach(sink)
-    await source.pull('background', false)
+    await source.pull('foreground', true)
     source.detach(sink)
     if (this.subscribers.all().size === 0 && !this.#cancelGrace) this.#vanish()
   }
@@ -254,6 +268,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     this.snapshot?.attach(this)
     if (source && from !== '') this.data.accept(source.since(from) ?? [])
     if (source === this.stream && source) this.onStream(source.state())
+    this.#wantAnswer()
     this.#changed()
   }
 
@@ -264,7 +279,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     if (stream ?? snapshot) this.#figures = this.figures()
     this.stream = this.snapshot = this.#snapshotError = this.#bodyError = undefined
     this.#open = this.#ending = undefined
-    this.#hasOpened = this.#hadResumed = this.#isPolling = this.#wasPolled = this.#snapshotFailed = false
+    this.#hasOpened = this.#hadResumed = this.#isPolling = this.#wasPolled = this.#snapshotFailed = this.#isAnswered = false
     defer(() => {
       if (stream !== this.stream) stream?.detach(this)
       if (snapshot !== this.snapshot) snapshot?.detach(this)
@@ -334,8 +349,23 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     return this.#definition.whenHidden ?? 'keep'
   }
 
+  /** One answer is worth a request of a page that nobody looks at; a poll is not. */
   snapshotWhenHidden(): 'keep' | 'pause' {
-    return this.#definition.whenHidden ?? 'pause'
+    return this.#definition.whenHidden ?? (this.#isAskedOnce() ? 'keep' : 'pause')
+  }
+
+  maxAge(): number | undefined {
+    const { maxAge } = this.#definition
+    return maxAge === 'cache.ttl' ? this.#context.settings.cache.ttl : maxAge
+  }
+
+  retries(): number {
+    return this.#isAskedOnce() ? (this.#definition.retry ?? Infinity) : Infinity
+  }
+
+  asksWith(): AskOptions {
+    const { timeout, priority, group } = this.#definition
+    return { timeout, priority, group } as AskOptions
   }
 
   hasFallback(): boolean {
@@ -346,13 +376,26 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     return this.subscribers.all().size
   }
 
-  /** ms between polls; undefined while the stream is enough. */
+  /** ms between polls, `Infinity` for one answer; undefined while the stream is enough. */
   interval(): number | undefined {
     if (this.stream && !this.#isPolling && !this.#snapshotFailed) return undefined
-    // Of 0, as of Infinity: asked once.
-    let shortest = (this.#definition.interval ?? this.#context.settings.interval) || Infinity
-    for (const { options } of this.subscribers.all()) shortest = Math.min(shortest, options.interval || Infinity)
+    return this.#pace()
+  }
+
+  /** The shortest that anybody wants: who says nothing wants the channel's own, who says 0 wants none. */
+  #pace(): number {
+    const own = this.#definition.interval ?? this.#context.settings.interval
+    // What was wanted last goes on until the grace is over.
+    if (this.subscribers.all().size === 0) return this.#lastPace ?? (own || Infinity)
+    let shortest = Infinity
+    for (const { options } of this.subscribers.all())
+      shortest = Math.min(shortest, (options.interval ?? own) || Infinity)
+    this.#lastPace = shortest
     return shortest
+  }
+
+  #isAskedOnce(): boolean {
+    return !this.stream && this.#pace() === Infinity
   }
 
   onMessages(messages: readonly Message[]): void {
@@ -493,6 +536,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   onAnswer(answer: JsonAnswer | undefined, endpoint: string): void {
     const { data } = this
     if (this.#ended) return
+    this.#isAnswered = true
     if (!answer) {
       this.#snapshotFailed = !data.unchanged() && this.stream !== undefined
       this.#bodyError = undefined
@@ -524,7 +568,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
       this.#warn('invalid-event', `a snapshot ${body.why}.`)
       this.#bodyError = this.#errorOf(body, endpoint)
       if (this.#ending) return
-      if (stream && !data.giveUpSnapshot()) this.#end(failed(this.#bodyError))
+      if (stream ? !data.giveUpSnapshot() : this.retries() === 0) this.#end(failed(this.#bodyError))
       else this.#changed()
       return
     }
@@ -687,8 +731,9 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   #connectivity(): Connectivity {
     const { stream, snapshot, data } = this
     if (this.#ended) return this.#ended
-    const hasData = data.updatedAt !== undefined && !data.isKept
+    const hasData = data.isKept ? false : data.updatedAt !== undefined || this.#isAnswered
     if (this.#ending) return lastAsked(this.#ending.error)
+    if (!stream && snapshot && this.#isAskedOnce()) return fromAnswer(snapshot.state(), hasData, this.#bodyError)
     if (!stream) return snapshot ? fromSnapshot(snapshot.state(), hasData, this.#bodyError) : idle
     if (this.#isPolling && snapshot) return fromFallback(stream.state(), snapshot.state(), hasData)
     if (this.#open && data.isHolding && snapshot && this.#snapshotError) return fromSnapshot(snapshot.state(), hasData)

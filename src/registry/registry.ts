@@ -5,7 +5,7 @@ import type { SourceContext } from '../sources/source-context'
 import type { Sources } from '../sources/sources'
 import { type ResolvedTarget, resolveTarget, type Target, targetIdentity } from '../sources/target'
 import { createReport } from './callbacks'
-import { type ChannelState, idle } from './channel-state'
+import { type ChannelState, stateOf } from './channel-state'
 import { type Channel, type ChannelDefinition, definitionOf } from './define-channel'
 import { createKeptStates } from './kept-states'
 import { type Kept, LiveChannel } from './live-channel'
@@ -264,7 +264,7 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
   function idleState<S>(of: object, data: unknown, updatedAt: number | undefined): ChannelState<S> {
     let state = idleStates.get(of)
     if (!state) {
-      state = Object.freeze({ ...idle, data, updatedAt, role: undefined, isStale: updatedAt !== undefined })
+      state = stateOf(data, undefined, updatedAt)
       idleStates.set(of, state)
     }
     return state as ChannelState<S>

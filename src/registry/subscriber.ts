@@ -29,7 +29,7 @@ export interface SubscribeOptions {
   exclusive?: boolean
   /** `false`: nothing is opened and nothing told. @defaultValue true */
   enabled?: boolean
-  /** ms between polls, for this subscriber; the smallest of all wins. */
+  /** ms between polls, for this subscriber; `0`: none for it; the smallest of all wins. @defaultValue the channel's */
   interval?: number
   /** Every event, all since the last frame (`batch`), or only the latest of those (`next`). @defaultValue 'each' */
   delivery?: Delivery

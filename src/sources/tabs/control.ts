@@ -126,14 +126,16 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
 }
 
 function isAnswer(value: unknown): value is KeptAnswer {
-  const { key, url, headers, bytes, age } = (value ?? {}) as Partial<KeptAnswer>
+  const { key, url, headers, bytes, age, sentAgo, toldAt } = (value ?? {}) as Partial<KeptAnswer>
   return (
     typeof key === 'string' &&
     typeof url === 'string' &&
     isHeaderList(headers) &&
     Number.isSafeInteger(bytes) &&
     (bytes as number) >= 0 &&
-    isAge(age)
+    isAge(age) &&
+    Number.isFinite(sentAgo) &&
+    Number.isFinite(toldAt)
   )
 }
 

@@ -6,21 +6,26 @@ import type { JsonAnswer } from '../../network/coordinated-fetch'
 import { isHidden } from '../../primitives/platform'
 import { Audience } from '../audience'
 import type { PauseReason } from '../conditions'
-import { createSnapshotSource, type SnapshotSink, type SnapshotSource, type SnapshotState } from '../snapshot-source'
+import {
+  type AskKind,
+  createSnapshotSource,
+  type SnapshotSink,
+  type SnapshotSource,
+  type SnapshotState,
+  takesAnyAnswer,
+} from '../snapshot-source'
 import type { SourceContext } from '../source-context'
 import type { Target } from '../target'
 import { createLink, type TabMessage } from './link'
 import { MOST_TABS, type TabPlatform, tabName } from './platform'
 import { isHeaderList, pack, packError, unpack, unpackError } from './wire'
 
-type Kind = 'foreground' | 'background'
-
 /** What another tab wants of its leader. */
 interface Wish {
   readonly interval: number | undefined
   readonly askers: number
   readonly hidden: boolean
-  /** ms since the epoch, when it was last said. */
+  /** By this tab's second hand, when it was last said. */
   readonly at: number
 }
 
@@ -28,12 +33,22 @@ interface Wish {
 interface Body {
   readonly value: unknown
   readonly headers: readonly (readonly [string, string])[]
-  /** ms since the epoch, when it came. */
-  readonly at: number
+  /** ms, when it was told: a clock may be set meanwhile, so no moment is compared with another tab's. */
+  readonly age: number
+  /** ms from when it was asked to when it was told. */
+  readonly sentAgo: number
+  /** ms since the epoch: a tab that was frozen hears of it late. */
+  readonly toldAt: number
+  /** How the cache knows it, if other tabs may know of it. */
+  readonly key?: string | undefined
+  readonly url?: string | undefined
+  readonly bytes?: number | undefined
 }
 
 /** ms: answers to what was asked of a leader that died are not waited for longer. */
 const PATIENCE = 30_000
+/** ms that an answer may have been on its way from tab to tab, for which it seems younger than it is. */
+const TRANSIT = 1_000
 /** ms: a wish is said again at least this often, if there are answers to say it at. */
 const REPEATED = 60_000
 const FORGOTTEN = 150_000
@@ -45,18 +60,24 @@ export function createSharedSnapshot(
   identity: string,
   tabs: TabPlatform,
 ): SnapshotSource {
-  const { clock, counters, alert } = context
+  const { clock, counters, alert, requests } = context
   const wishes = new Map<string, Wish>()
   /** What is not answered yet, by number, and the leader that was asked. */
-  const asked = new Map<number, { kind: Kind; fresh: boolean; of: string; done: () => void }>()
+  const asked = new Map<number, { kind: AskKind; fresh: boolean; maxAge: number; of: string; done: () => void }>()
   let questions = 0
   /** The leader that was heard last, and its epoch: two tabs may have led in one, and one tab in two. */
   let leader = ''
   let state: SnapshotState = { name: 'idle', failures: 0, retryAt: undefined, error: undefined }
-  let last: Body | undefined
+  let last: JsonAnswer | undefined
+  let failures = 0
   let heldBack: PauseReason | undefined
   let toldWish = ''
-  const local = createSnapshotSource(target, context, () => {})
+  const local = createSnapshotSource(
+    target,
+    context,
+    () => {},
+    () => wishes.size > 0,
+  )
   const audience = new Audience<SnapshotSink>(context, {
     whenHidden: (sink) => sink.snapshotWhenHidden(),
     settle,
@@ -70,6 +91,10 @@ export function createSharedSnapshot(
     again: false,
     snapshotWhenHidden: () => (wishes.size > 0 ? 'keep' : 'pause'),
     interval: () => least(current().map(({ interval }) => interval)),
+    // Tabs say by themselves how old what they are given may be, and when they give up.
+    maxAge: () => Infinity,
+    retries: () => Infinity,
+    asksWith: () => ({}),
     askers: () => current().reduce((sum, { askers }) => sum + askers, 0),
     label: () => 'another tab',
     onSnapshot(next) {
@@ -80,9 +105,9 @@ export function createSharedSnapshot(
       relayed('asking')
       return wishes.size > 0
     },
-    onAnswer({ value, headers }) {
-      last = { value, headers: [...headers], at: clock.now() }
-      relayed('body', last)
+    onAnswer(answer) {
+      if (answer) last = answer
+      relayed(answer ? 'body' : 'nothing', answer && bodyOf(answer))
     },
     onSnapshotError(error, final) {
       relayed('trouble', { error: packError(error), final })
@@ -94,7 +119,8 @@ export function createSharedSnapshot(
       wishes.clear()
       for (const sink of sinks) local.attach(sink)
       local.attach(relay)
-      for (const { kind, fresh, done } of asked.values()) void local.pull(kind, fresh).then(done)
+      if (last) local.learn?.(last)
+      for (const { kind, fresh, maxAge, done } of asked.values()) void local.pull(kind, fresh, maxAge).then(done)
       asked.clear()
     },
     stop() {
@@ -108,7 +134,7 @@ export function createSharedSnapshot(
     },
     welcome(greeting) {
       note(greeting)
-      return { state: pack(local.state()), last }
+      return { state: pack(local.state()), last: last && bodyOf(last) }
     },
     sign: () => ({}),
     onLeader: () => link.greet(),
@@ -197,7 +223,7 @@ export function createSharedSnapshot(
       interval: typeof interval === 'number' && interval > 0 ? interval : undefined,
       askers: Number.isSafeInteger(askers) ? (askers as number) : 1,
       hidden: hidden === true,
-      at: clock.now(),
+      at: clock.elapsed(),
     })
     if (wishes.size > MOST_TABS) wishes.delete(wishes.keys().next().value as string)
     // Not before the answer to whoever said so.
@@ -210,7 +236,7 @@ export function createSharedSnapshot(
   /** A tab that crashed does not say goodbye: what was not said again for long is forgotten. */
   function current(): Wish[] {
     for (const [from, { at, interval = 0 }] of wishes)
-      if (clock.now() - at > Math.max(FORGOTTEN, 3 * interval)) wishes.delete(from)
+      if (clock.elapsed() - at > Math.max(FORGOTTEN, 3 * interval)) wishes.delete(from)
     return [...wishes.values()]
   }
 
@@ -221,7 +247,7 @@ export function createSharedSnapshot(
       interval: least([...sinks].map((sink) => sink.interval())),
       askers: [...sinks].reduce((sum, sink) => sum + sink.askers(), 0),
       hidden: isHidden(),
-      at: Math.floor(clock.now() / REPEATED),
+      at: Math.floor(clock.elapsed() / REPEATED),
     }
   }
 
@@ -234,9 +260,9 @@ export function createSharedSnapshot(
     toldWish = now
   }
 
-  function pull(kind: Kind, fresh: boolean): Promise<void> {
-    if (isRunning()) return local.pull(kind, fresh)
-    if (link.state() === 'parked') return Promise.resolve()
+  function pull(kind: AskKind, fresh: boolean, maxAge = 0): Promise<void> {
+    if (isRunning()) return local.pull(kind, fresh, maxAge)
+    if (link.state() === 'parked' || (!fresh && ageOf(last) < maxAge)) return Promise.resolve()
     const { promise, resolve } = withResolvers()
     const number = questions++
     const cancel = clock.after(PATIENCE, () => finish(number), `answer of ${local.endpoint()}`)
@@ -244,12 +270,12 @@ export function createSharedSnapshot(
       cancel()
       resolve()
     }
-    asked.set(number, { kind, fresh, of: leader, done })
+    asked.set(number, { kind, fresh, maxAge, of: leader, done })
     counters.asked++
     counters.shared++
     audience.each((sink) => sink.onAsk())
     // Else its welcome is waited for.
-    if (leader) post('ask', { number, kind, fresh })
+    if (leader) post('ask', { number, kind, fresh, maxAge })
     return promise
   }
 
@@ -271,7 +297,8 @@ export function createSharedSnapshot(
         return local.reschedule(true)
       case 'ask': {
         const kind = message.kind === 'foreground' ? 'foreground' : 'background'
-        void local.pull(kind, message.fresh === true).then(() => post('done', { to: from, number }))
+        const maxAge = typeof message.maxAge === 'number' ? message.maxAge : 0
+        void local.pull(kind, message.fresh === true, maxAge).then(() => post('done', { to: from, number }))
         return
       }
       case 'done':
@@ -279,10 +306,17 @@ export function createSharedSnapshot(
       case 'asking':
         return audience.each((sink) => sink.onAsk())
       case 'body':
-        return onBody({ ...(message as never as Body), at: clock.now() })
+        return onBody(message as never)
+      case 'nothing':
+        failures = 0
+        return audience.each((sink) => sink.onAnswer(undefined, local.endpoint()))
       case 'trouble': {
         const error = unpackError(message.error)
-        return error && audience.each((sink) => sink.onSnapshotError(error, message.final === true))
+        failures++
+        return (
+          error &&
+          audience.each((sink) => sink.onSnapshotError(error, message.final === true || failures > sink.retries()))
+        )
       }
       case 'status':
         return mirror(message)
@@ -294,10 +328,10 @@ export function createSharedSnapshot(
         if (message.last) onBody(message.last as never, true)
         mirror(message)
         for (const [question, waiting] of asked) {
-          const { kind, fresh, of } = waiting
+          const { kind, fresh, maxAge, of } = waiting
           if (of === leader) continue
           waiting.of = leader
-          post('ask', { number: question, kind, fresh })
+          post('ask', { number: question, kind, fresh, maxAge })
         }
       }
     }
@@ -314,18 +348,40 @@ export function createSharedSnapshot(
    * `late`: it was asked for before this tab came; of use to those who poll, too old for those who wait for a fresh one.
    * This tab may have a newer one, from another leader.
    */
-  function onBody({ value, headers, at }: Body, late = false): void {
-    if (!isHeaderList(headers) || typeof at !== 'number' || (late && last && !(at > last.at))) return
+  function onBody({ value, headers, age, sentAgo, toldAt, key, url, bytes }: Body, late = false): void {
+    if (!isHeaderList(headers) || !(age >= 0) || !(sentAgo >= 0) || !Number.isFinite(toldAt)) return
+    const now = clock.elapsed() - Math.max(0, clock.now() - toldAt)
+    const at = now - age
+    const sentAt = now - sentAgo
+    // An answer that was on its way seems younger than it is.
+    if (last?.sentAt !== undefined && sentAt - (late ? TRANSIT : 0) < last.sentAt) return
     let answer: JsonAnswer
     try {
-      answer = { value, headers: new Headers(headers) }
+      answer = { value, headers: new Headers(headers as [string, string][]), at, sentAt }
     } catch {
       return
     }
-    last = { value, headers: [...answer.headers], at }
-    local.learn?.(answer)
+    last = answer
+    failures = 0
+    if (typeof key === 'string' && typeof url === 'string' && typeof bytes === 'number')
+      requests.learn({ key, url, value, headers, bytes, age, sentAgo, toldAt })
     tellWish()
-    audience.each((sink) => (!late || sink.interval() !== undefined) && sink.onAnswer(answer, local.endpoint()))
+    audience.each((sink) => {
+      const isOfUse =
+        !late || (takesAnyAnswer(sink) && (sink.interval() !== Infinity || ageOf(answer) < (sink.maxAge() ?? Infinity)))
+      if (isOfUse) sink.onAnswer(answer, local.endpoint())
+    })
+  }
+
+  function ageOf(answer: JsonAnswer | undefined): number {
+    return answer ? clock.elapsed() - (answer.at ?? 0) : Infinity
+  }
+
+  function bodyOf(answer: JsonAnswer): Body {
+    const { value, headers, isSecret, key, url, bytes } = answer
+    const age = Math.max(0, ageOf(answer))
+    const sentAgo = Math.max(age, clock.elapsed() - (answer.sentAt ?? 0))
+    return { value, headers: [...headers], age, sentAgo, toldAt: clock.now(), ...(!isSecret && { key, url, bytes }) }
   }
 }
 

@@ -36,7 +36,7 @@ test('a first answer that fails is tried again, ever more slowly, though nothing
     await clock.advance(inMs)
   }
   await until(() => watched.state.data !== undefined)
-  expect(watched.state).toMatchObject({ status: 'polling', data: ['here'], attempt: 0 })
+  expect(watched.state).toMatchObject({ status: 'complete', data: ['here'], attempt: 0 })
   await clock.advance(3_600_000)
   expect(feed.snapshotRequests).toHaveLength(4)
 })
