@@ -279,7 +279,13 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     if (stream ?? snapshot) this.#figures = this.figures()
     this.stream = this.snapshot = this.#snapshotError = this.#bodyError = undefined
     this.#open = this.#ending = undefined
-    this.#hasOpened = this.#hadResumed = this.#isPolling = this.#wasPolled = this.#snapshotFailed = this.#isAnswered = false
+    this.#hasOpened =
+      this.#hadResumed =
+      this.#isPolling =
+      this.#wasPolled =
+      this.#snapshotFailed =
+      this.#isAnswered =
+        false
     defer(() => {
       if (stream !== this.stream) stream?.detach(this)
       if (snapshot !== this.snapshot) snapshot?.detach(this)
