@@ -13,7 +13,7 @@ export function decode(definition: ChannelDefinition, message: Message, received
   let named: { type: string; data: unknown } | undefined
   if (normalize) {
     try {
-      named = normalize(id === undefined ? { event, data } : { event, data, id })
+      named = normalize(id === undefined ? { event, data } : { event, data, id }) as typeof named
     } catch {
       return 'could not be read by `normalize`, which threw'
     }

@@ -40,16 +40,34 @@ export interface RawMessage {
   id?: string
 }
 
+/** An event that `normalize` has read out of a message. */
+export interface NormalizedEvent {
+  type: string
+  data: unknown
+  /** @defaultValue the message's */
+  id?: string | undefined
+}
+
+/** A message that is no event, and says how far the stream has come: what a reconnect resumes from. */
+export interface NormalizedId {
+  id: string
+  type?: undefined
+}
+
+/** What `normalize` may answer: one event, several in their order, an id alone, or nothing. */
+export type Normalized = NormalizedEvent | readonly NormalizedEvent[] | NormalizedId | undefined
+
 /** Where in the stream a snapshot stands. */
 export interface Position {
   /** The id of the last event that the snapshot contains. */
-  id?: string
+  id?: string | undefined
   /** The sequence number of the last event that the snapshot contains. */
-  sequence?: number
+  sequence?: number | undefined
 }
 
 /** What every channel may be told. */
-export interface CommonOptions<E> {
+// biome-ignore lint/suspicious/noExplicitAny: options that are written down before a channel's state is known fit any
+export interface CommonOptions<E, S = any> {
   /**
    * The identity of the state: a string, or an array of plain data, hashed without collisions; the order of object keys
    * does not matter. One key with two different targets throws `config`. It stands in statistics, alerts and logs, so it
@@ -57,38 +75,57 @@ export interface CommonOptions<E> {
    */
   key: string | readonly unknown[]
   /** A terminal event: it is delivered, then the channel is 'complete' and leaves its source; what comes later is dropped. */
-  until?: (event: E) => boolean
-  /** Opt-in order: consecutive integers per channel. */
-  sequence?: (event: E) => number
-  /** Reads an envelope of your server's own; `undefined` drops the message. */
-  normalize?: (message: RawMessage) => { type: string; data: unknown } | undefined
+  until?: ((event: E) => boolean) | undefined
+  /**
+   * A terminal state, wherever it comes from (`initial`, a snapshot, an event): it is shown, then the channel is
+   * 'complete' and leaves its source.
+   */
+  done?: ((state: S) => boolean) | undefined
+  /** Opt-in order: consecutive integers per channel. `undefined`: not part of the order, delivered in its place. */
+  sequence?: ((event: E) => number | undefined) | undefined
+  /**
+   * Reads an envelope of your server's own: one event or several, each of which may have an id of its own; `{ id }` alone
+   * only moves on what a reconnect resumes from; `undefined` drops the message.
+   */
+  normalize?: ((message: RawMessage) => Normalized) | undefined
+  /** How data is read: `text` is the text that came. @defaultValue as JSON if it begins with `{`, `[` or `"`, else the text */
+  parse?: 'json' | 'text' | undefined
   /** Validates and types a snapshot's body. */
-  schema?: StandardSchemaV1
+  schema?: StandardSchemaV1 | undefined
   /** Where in the stream a snapshot stands. @defaultValue the response header `Last-Event-ID` */
-  position?: (body: unknown, headers: Headers) => Position | undefined
+  position?: ((body: unknown, headers: Headers) => Position | undefined) | undefined
   /** ms between polls; the smallest of all subscribers wins; never under 1 s (200 ms in test). @defaultValue by environment */
-  interval?: number
+  interval?: number | undefined
+  /** ms that a request for the snapshot, and each poll, may take, all of its waiting included. @defaultValue 15_000 */
+  timeout?: number | undefined
+  /** ms that a stream's head is waited for, before it counts as a failure. @defaultValue none: as an `EventSource` would */
+  connectTimeout?: number | undefined
+  /**
+   * Whether a stream that broke off is asked again. `resume`: only if the server has named an id to resume from, else the
+   * channel is 'failed' with `interrupted`; `never`: not at all. @defaultValue `always` for `GET`, `resume` for other methods
+   */
+  reconnect?: 'always' | 'resume' | 'never' | undefined
   /** What to do while the stream cannot be had. @defaultValue 'poll' when there is a snapshot */
-  fallback?: 'poll' | 'none'
+  fallback?: 'poll' | 'none' | undefined
   /** Whether all tabs, or only this page, share the source. @defaultValue 'tabs' */
-  share?: 'tabs' | 'page'
+  share?: 'tabs' | 'page' | undefined
   /** Applies when every tab that wants it is hidden. @defaultValue streams 'keep', polls 'pause' */
-  whenHidden?: 'keep' | 'pause'
+  whenHidden?: 'keep' | 'pause' | undefined
   /**
    * ms without a byte before a connection counts as dead; a number given here is armed from the start.
    * @defaultValue 45_000, armed by the source's first comment (a server that sends heartbeats)
    */
-  idleTimeout?: number | false
+  idleTimeout?: number | false | undefined
   /** ms that a source outlives its last subscriber: a remount or a route change reuses it. @defaultValue 1_000 */
-  grace?: number
+  grace?: number | undefined
   /** ms that the last state stays in the cache after that, shown at once, as stale, to the next subscriber. @defaultValue 300_000 */
-  keep?: number
+  keep?: number | undefined
   /** The largest event that is accepted, in characters of its data. @defaultValue 1 MiB */
-  maxEventBytes?: number
+  maxEventBytes?: number | undefined
   /** `false`: the server has ids but replays nothing; a reconnect then resyncs from the snapshot. @defaultValue true */
-  replay?: boolean
+  replay?: boolean | undefined
   /** Of the reducer: tabs take each other's state only if it is equal. */
-  version?: string | number
+  version?: string | number | undefined
 }
 
 type FromSnapshot<S> = (body: unknown) => S
@@ -123,7 +160,7 @@ type DataOf<M extends Schemas> = NoInfer<EventOf<M>['data']>
  */
 export interface DefineChannel {
   <S, E extends StreamEvent = StreamEvent>(
-    options: CommonOptions<E> & {
+    options: CommonOptions<E, S> & {
       stream: Target
       snapshot?: Target
       events?: never
@@ -133,7 +170,7 @@ export interface DefineChannel {
     },
   ): Channel<S, E>
   <S = unknown>(
-    options: CommonOptions<never> & {
+    options: CommonOptions<never, S> & {
       stream?: never
       snapshot: Target
       events?: never
