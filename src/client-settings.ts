@@ -8,6 +8,7 @@ import { checkNumbers, optionsOf } from './primitives/check-numbers'
 import { detectEnvironment, type Environment } from './primitives/environment'
 import { configError } from './primitives/errors'
 import { toHeaders } from './primitives/http'
+import { isBrowser } from './primitives/platform'
 import type { RegistrySettings } from './registry/registry-context'
 
 export interface ClientSettings extends RegistrySettings {
@@ -55,7 +56,7 @@ export function settingsOf(options: ClientOptions): ClientSettings {
     breaker: optionsOf('breaker.', defaultBreaker, options.breaker, MAY_BE_ZERO),
     limits: optionsOf(
       'limits.',
-      { ...defaultLimits, ...(isTest && { backgroundPerMinute: 600 }) },
+      { ...defaultLimits, ...(isTest && { backgroundPerMinute: 600 }), ...(!isBrowser() && { streams: Infinity }) },
       options.limits,
       MAY_BE_ZERO,
     ),

@@ -35,6 +35,8 @@ export interface Passage {
   /** ms until the answer's head. */
   readonly timeout: number
   readonly signal: AbortSignal
+  /** The request goes out: from here on it may have an effect. */
+  readonly onSent?: (() => void) | undefined
 }
 
 export interface Gate {
@@ -216,7 +218,7 @@ export function createGate(context: NetworkContext): Gate {
   async function exchange(
     input: string | Request,
     init: RequestInit,
-    { stream = false, signal, kind, label, timeout }: Passage,
+    { stream = false, signal, kind, label, timeout, onSent }: Passage,
     endpoint: Endpoint,
   ): Promise<Response> {
     const { name } = endpoint
@@ -229,6 +231,7 @@ export function createGate(context: NetworkContext): Gate {
     const outcome: { status?: number; error?: MillraceError } = {}
     counters.sent++
     recordSent(endpoint, startedAt)
+    onSent?.()
     try {
       const request = (settings.fetch ?? platformFetch)(input, { ...init, signal: controller.signal })
       // A mock or a wrapper may not heed its signal.

@@ -5,6 +5,7 @@ import type { AlertCode } from '../primitives/alerts'
 import { MillraceError } from '../primitives/errors'
 import type { SnapshotSink, SnapshotSource } from '../sources/snapshot-source'
 import type { StreamSink, StreamSource, StreamState } from '../sources/stream-source'
+import type { Reconnect } from '../stream/event-stream'
 import type { Message } from '../stream/messages'
 import { ChannelData, type DataOwner, type KeptData } from './channel-data'
 import {
@@ -255,6 +256,14 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     return this.#definition.maxEventBytes ?? DEFAULT_EVENT_BYTES
   }
 
+  connectTimeout(): number | undefined {
+    return this.#definition.connectTimeout
+  }
+
+  reconnect(): Reconnect | undefined {
+    return this.#definition.reconnect
+  }
+
   idleTimeout(): number | false | undefined {
     return this.#definition.idleTimeout
   }
@@ -289,6 +298,12 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
 
   onRestart(why = 'the server began anew: an id that was known came with other data'): void {
     this.data.restart(why)
+  }
+
+  onGap(why: string): void {
+    // The snapshot is on its way already where the stream has opened anew.
+    if (this.data.isHolding) this.#tellGap(why)
+    else this.gap(why)
   }
 
   wanted(): string | undefined {
@@ -436,10 +451,14 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   }
 
   gap(why: string): boolean {
-    const next = this.snapshot ? 'The snapshot is asked for again' : 'There is no snapshot to make up for it'
-    this.#warn('gap', `${why}. ${next}.`)
+    this.#tellGap(why)
     this.#resync('background')
     return this.snapshot !== undefined
+  }
+
+  #tellGap(why: string): void {
+    const next = this.snapshot ? 'The snapshot is asked for again' : 'There is no snapshot to make up for it'
+    this.#warn('gap', `${why}. ${next}.`)
   }
 
   invalid(why: string): void {

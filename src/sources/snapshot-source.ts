@@ -5,12 +5,13 @@
 import type { JsonAnswer } from '../network/coordinated-fetch'
 import { isMillraceError, type MillraceError } from '../primitives/errors'
 import { networkError } from '../primitives/http'
+import { isOffline } from '../primitives/platform'
 import { shareStructure } from '../primitives/structural-sharing'
 import { endpointOf } from '../primitives/url'
 import { Audience } from './audience'
-import type { PauseReason } from './conditions'
+import { type ConditionChange, heldBackState, type PauseReason } from './conditions'
 import type { SourceContext } from './source-context'
-import { bodyOf, headersOf, type ResolvedTarget, resolveTarget, type Target } from './target'
+import { bodyOf, fixedTarget, headersOf, resolveTarget, type Target } from './target'
 
 export type SnapshotState =
   | {
@@ -66,7 +67,7 @@ const SLOWEST = 60_000
 
 export function createSnapshotSource(target: Target, context: SourceContext, onEmpty: () => void): SnapshotSource {
   const { clock, settings, conditions, gate, requests, counters } = context
-  const fixed = typeof target === 'function' ? undefined : (resolveTarget(target, settings.baseUrl) as ResolvedTarget)
+  const fixed = typeof target === 'function' ? undefined : fixedTarget(target, settings.baseUrl)
   let endpoint = fixed ? endpointOf(fixed.method, fixed.url) : 'a snapshot whose URL is not known yet'
   let state: SnapshotState = calm
   let failures = 0
@@ -130,8 +131,9 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
   }
 
   /** Polls if somebody wants it and it may. */
-  function settle(): void {
+  function settle(change?: ConditionChange): void {
     if (sinks.size === 0) return
+    if (change === 'online') gridAt = undefined
     const held = audience.reason()
     if (held) {
       // A hidden page may finish what it asks for; a frozen one would wait for ever.
@@ -156,7 +158,13 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
     const now = clock.now()
     // Who polls at no time still wants one answer.
     const pace = failures > 0 && every === Infinity ? settings.shortestInterval : every
-    const step = failures > 0 ? Math.max(pace, Math.min(pace * 2 ** Math.min(failures, 10), SLOWEST)) : every
+    // That the browser says it is offline is a hint: it is asked all the same, with little hope.
+    const offline = isOffline()
+    const slow = offline ? settings.backoff.cap : 0
+    const step = Math.max(
+      slow,
+      failures > 0 ? Math.max(pace, Math.min(pace * 2 ** Math.min(failures, 10), SLOWEST)) : every,
+    )
     let nominal = gridAt === undefined ? now : gridAt + step
     let due = nominal
     if (gridAt !== undefined && nominal < now) {
@@ -165,7 +173,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
     }
     if (due > now) due += jitter * step
     due = Math.max(due, notBefore)
-    set({ name: 'polling', failures, error, retryAt: due })
+    set(offline ? heldBackState('offline') : { name: 'polling', failures, error, retryAt: due })
     if (underWay) return
     cancelTimer = clock.after(
       due - now,
@@ -216,16 +224,17 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
     counters.shared += askers - 1
     const exact = [...sinks].map((sink) => sink.onAsk()).includes(true)
     try {
-      const resolved = fixed ?? (await resolveTarget(target, settings.baseUrl))
+      const [someone] = sinks
+      const owner = { clock, of: someone?.key || endpoint }
+      const resolved = fixed ?? (await resolveTarget(target, settings.baseUrl, owner))
       const { method, request, url } = resolved
       if (!fixed) {
         endpoint = endpointOf(method, url)
         if (sinks.size > 0) claim()
       }
-      const headers = await headersOf(resolved)
-      const body = await bodyOf(resolved)
+      const headers = await headersOf(resolved, owner)
+      const body = await bodyOf(resolved, owner)
       const credentials = request.credentials ?? settings.credentials
-      const [someone] = sinks
       const answer = await requests.ask(
         url.href,
         {
@@ -251,7 +260,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
     } catch (thrown) {
       if (signal.aborted) return undefined
       const error = isMillraceError(thrown) ? thrown : networkError(endpoint, 'could not be asked', thrown)
-      failures++
+      if (!isOffline()) failures++
       notBefore = clock.now() + (error.retryAfter ?? 0)
       // A page instead of JSON may be a proxy's, for now: worth another look, slowly.
       const final = !error.retryable && error.code !== 'invalid-body'

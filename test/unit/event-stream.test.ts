@@ -26,6 +26,7 @@ function open(options: Partial<EventStreamOptions> = {}) {
       return connection.response
     },
     maxEventBytes: () => 100,
+    reconnect: () => 'always',
     idleTimeout: () => false,
     onChange: ({ name }) => states.push(name),
     onMessages: (messages) => batches.push(messages),

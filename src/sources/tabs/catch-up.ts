@@ -67,11 +67,11 @@ export function createCatchUp(own: StreamSource, clock: Timers, first: Goal, hoo
   }
 
   function within(ms: number, again = false): void {
-    const due = clock.now() + ms
+    const due = clock.elapsed() + ms
     // A page that stood still meanwhile has not had its time.
-    const end = () => (clock.now() > due + LATE && !again ? within(ms, true) : giveUp())
+    const end = () => (clock.elapsed() > due + LATE && !again ? within(ms, true) : giveUp())
     cancelTimer()
-    cancelTimer = clock.after(ms, end, `catch up ${own.endpoint()}`)
+    cancelTimer = clock.after(ms, end, `catch up ${own.endpoint()}`, true)
   }
 
   function stop(): void {
