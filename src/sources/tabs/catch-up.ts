@@ -34,6 +34,8 @@ export interface CatchUpHooks {
 
 /** ms that it may take: until it is answered, and from then on. */
 const UNANSWERED = 60_000
+/** ms that one attempt of it may take until then. */
+const HEAD = 15_000
 const CATCH_UP = 10_000
 /** ms: hidden pages have their timers slowed by up to a second. */
 const LATE = 2_000
@@ -46,6 +48,7 @@ export function createCatchUp(own: StreamSource, clock: Timers, first: Goal, hoo
     ...onlooker,
     label: () => 'a tab that comes back',
     maxEventBytes: hooks.maxEventBytes,
+    connectTimeout: () => HEAD,
     streamWhenHidden: () => 'keep' as const,
     onStream({ name }: { readonly name: string }) {
       if (name === 'failed' || name === 'complete') giveUp()

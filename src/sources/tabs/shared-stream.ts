@@ -209,7 +209,8 @@ export function createSharedStream(
   }
 
   function createLocal(hears?: Relay): StreamSource {
-    const history = { filter, lastEventId: cursor, shown: state, hasPast, asked: hasAsked }
+    const shown: StreamState = hears ? state : { name: 'idle' }
+    const history = { filter, lastEventId: cursor, shown, hasPast, asked: hasAsked }
     return createStreamSource(target, context, () => {}, history, hears)
   }
 
