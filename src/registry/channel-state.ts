@@ -83,7 +83,9 @@ export function fromStream(stream: StreamState, hasData: boolean): Connectivity 
     case 'paused':
       return show('connecting')
     case 'connecting':
-      return stream.failures > 0 ? retrying(stream.error, stream.failures, stream.since) : show('connecting', stream.error)
+      return stream.failures > 0
+        ? retrying(stream.error, stream.failures, stream.since)
+        : show('connecting', stream.error)
     case 'open':
       return show(hasData ? 'live' : 'connecting')
     case 'waiting':

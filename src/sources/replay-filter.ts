@@ -127,6 +127,8 @@ export function createReplayFilter(account: (bytes: number) => void, elapsed: ()
         expected.isTrusting = message.id !== expected.last
         verdict = 'replay'
       }
+      // Ids that come again and again tell nothing of what stands before them.
+      if (verdict === 'replay' && firstNews !== undefined && isRepeated(message.id, expected)) continue
       if (verdict === 'replay') {
         from = index + 1
         firstNews = undefined
@@ -153,8 +155,7 @@ export function createReplayFilter(account: (bytes: number) => void, elapsed: ()
     const id = message.id as string
     const same = expected.recent.get(id)
     const known = same ?? expected.older.get(numberOf(id))
-    // Ids that come again and again are in no order.
-    const follows = known !== undefined && known.at === expected.at + 1 && !((same?.messages.length ?? 0) > 1)
+    const follows = known !== undefined && known.at === expected.at + 1 && !isRepeated(id, expected)
     expected.run = expected.hasNews && follows ? expected.run + 1 : 0
     if (!known) return 'unknown'
     expected.at = known.at
@@ -208,6 +209,10 @@ export function createReplayFilter(account: (bytes: number) => void, elapsed: ()
     characters -= charactersOf(message)
     ring[oldest++ & (MOST_MESSAGES - 1)] = undefined as never
   }
+}
+
+function isRepeated(id: string, { recent }: Watch): boolean {
+  return (recent.get(id)?.messages.length ?? 0) > 1
 }
 
 /** 53 bits: among so many none is taken for another. */

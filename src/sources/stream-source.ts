@@ -210,7 +210,7 @@ export function createStreamSource(
         lastOpen = state
       }
       if (name === 'waiting' && state.planned) show(lastOpen)
-      else if (name !== 'waiting' && name !== 'connecting') show(undefined)
+      else if (name !== 'connecting' && !(name === 'waiting' && shown === lastOpen)) show(undefined)
       tell()
       if (name === 'open' && hasPast && !resumed) tellLoss()
     },
@@ -230,6 +230,8 @@ export function createStreamSource(
       if (sinks.size > 0) counters.shared++
       else if (fixed) withdrawClaim = gate.claim(endpoint, () => 0)
       audience.add(sink)
+      // It may want to be told sooner that the connection is dead.
+      if (sinks.size > 1 && sink.idleTimeout() !== undefined) stream.watchSilence()
     },
     detach(sink) {
       audience.delete(sink)

@@ -32,12 +32,7 @@ export interface EventStreamOptions {
    * Sends the request and resolves with its answer's head; `failures`: failed attempts in a row before this one. Calls
    * `sent` when the request goes out: what fails before that was never asked.
    */
-  readonly connect: (
-    signal: AbortSignal,
-    lastEventId: string,
-    failures: number,
-    sent: () => void,
-  ) => Promise<Response>
+  readonly connect: (signal: AbortSignal, lastEventId: string, failures: number, sent: () => void) => Promise<Response>
   readonly reconnect: () => Reconnect
   /** ms that an answer's head is waited for. */
   readonly connectTimeout?: () => number | undefined
@@ -64,6 +59,8 @@ export interface EventStream {
   state(): ReconnectionState
   lastEventId(): string
   send(type: 'start' | 'due' | 'pause' | 'resume' | 'replace' | 'stop'): void
+  /** To be called when `idleTimeout` may answer otherwise than before. */
+  watchSilence(): void
   /** Somebody asks for it: it may be asked once more, whatever `reconnect` says. */
   renew(): void
   /** Why it will not be asked again by itself; undefined if it may. */
@@ -97,6 +94,7 @@ export function createEventStream(options: EventStreamOptions): EventStream {
       asked = false
     },
     spent,
+    watchSilence,
   }
 
   function go(event: ReconnectionEvent): void {

@@ -72,7 +72,19 @@ export interface Loss {
 }
 
 export type ReconnectionEvent =
-  | { readonly type: 'start' | 'late' | 'opened' | 'alive' | 'finished' | 'due' | 'pause' | 'resume' | 'replace' | 'stop' }
+  | {
+      readonly type:
+        | 'start'
+        | 'late'
+        | 'opened'
+        | 'alive'
+        | 'finished'
+        | 'due'
+        | 'pause'
+        | 'resume'
+        | 'replace'
+        | 'stop'
+    }
   | ({ readonly type: 'lost' } & Loss)
   | { readonly type: 'refused' | 'overdue'; readonly error: MillraceError }
 
@@ -150,7 +162,12 @@ export function createReconnection(
     const asBefore = lasted || (brought && ended && floor > 0) ? 0 : short
     const delay = planned
       ? Math.min(floor, LONGEST_SERVER_DELAY) + random * AT_ONCE
-      : backoffDelay(backoff, offline ? Infinity : before + asBefore, random, wasOpen ? Math.max(floor, backoff.base) : floor)
+      : backoffDelay(
+          backoff,
+          offline ? Infinity : before + asBefore,
+          random,
+          wasOpen ? Math.max(floor, backoff.base) : floor,
+        )
     const nowShort = brought && !lasted && !(ended && floor > 0) ? asBefore + 1 : asBefore
     return {
       name: 'waiting',

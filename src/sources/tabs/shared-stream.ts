@@ -7,13 +7,7 @@ import { Audience } from '../audience'
 import { heldBackState, type PauseReason } from '../conditions'
 import { createReplayFilter } from '../replay-filter'
 import type { SourceContext } from '../source-context'
-import {
-  createStreamSource,
-  type Relay,
-  type StreamSink,
-  type StreamSource,
-  type StreamState,
-} from '../stream-source'
+import { createStreamSource, type Relay, type StreamSink, type StreamSource, type StreamState } from '../stream-source'
 import type { Target } from '../target'
 import { type CatchUp, createCatchUp, type Goal } from './catch-up'
 import { type Batch, type Chain, type ChainEvent, follow, sizeOf, unjoined } from './chain'
@@ -284,8 +278,7 @@ export function createSharedStream(
     else if (type === 'gap') {
       const { why } = message
       if (typeof why === 'string') audience.each((sink) => sink.onGap(why))
-    }
-    else if (type === 'batch') {
+    } else if (type === 'batch') {
       const batch = batchOf(message)
       if (!batch) return
       advance({ type: 'batch', batch })

@@ -60,7 +60,9 @@ describe('a stream that cannot be had', () => {
     feed.stream()
     await attempt(feed, still, 6)
     await until(() => watched.state.status === 'live')
-    await until(() => !still.client.stats().timers.some(({ label }) => /^(timeout|body|late answer|overdue answer) /.test(label)))
+    await until(
+      () => !still.client.stats().timers.some(({ label }) => /^(timeout|body|late answer|overdue answer) /.test(label)),
+    )
     expect(watched.state).toMatchObject({ error: undefined, attempt: 0, retryAt: undefined })
     expect(still.client.stats().timers.filter(({ label }) => label.startsWith('poll '))).toEqual([])
     const polls = feed.snapshotRequests.length
