@@ -34,14 +34,16 @@ const withVue33 = {
 /** Tests that know only the public API, and so run against the sources and against what is published. */
 const publicTests = ['test/{laws,field-reports,behaviour,conformance,hostile,types,recipes}/**/*.test.{ts,tsx}']
 
-/** One file at a time, after the projects of the earlier groups. */
-const alone = (groupOrder: number) => ({ maxWorkers: 1, sequence: { groupOrder } })
+/** After the projects of the earlier groups, so many files at a time. */
+const inGroup = (groupOrder: number, maxWorkers: number) => ({ maxWorkers, sequence: { groupOrder } })
 
 export default defineConfig({
   test: {
     testTimeout: 15_000,
     hookTimeout: 30_000,
     retry: 0,
+    // Most of them wait for a server, and leave the machine alone meanwhile.
+    maxWorkers: '100%',
     projects: [
       {
         extends: true,
@@ -67,12 +69,18 @@ export default defineConfig({
       {
         extends: true,
         resolve: fromSource,
-        test: { name: 'browser', include: ['test/browser/**/*.test.ts'], ...alone(1) },
+        test: { name: 'browser', include: ['test/browser/**/*.test.ts'], ...inGroup(1, 2) },
       },
       {
         extends: true,
         resolve: fromSource,
-        test: { name: 'faults', include: ['test/faults/**/*.test.ts'], ...alone(1) },
+        // Of `browser`, what shows that the library works in a real page, and in two tabs. For `npm test`.
+        test: { name: 'page', include: ['test/browser/{script-tag,sharing}.test.ts'], ...inGroup(1, 2) },
+      },
+      {
+        extends: true,
+        resolve: fromSource,
+        test: { name: 'faults', include: ['test/faults/**/*.test.ts'], ...inGroup(1, 2) },
       },
       {
         extends: true,
@@ -82,7 +90,7 @@ export default defineConfig({
           include: ['test/{soak,engines}/**/*.test.ts'],
           testTimeout: 30 * 60_000,
           execArgv: ['--expose-gc'],
-          ...alone(2),
+          ...inGroup(2, 1),
         },
       },
       {
@@ -94,7 +102,7 @@ export default defineConfig({
           testTimeout: 60_000,
           // An installation, from a registry and not from npm's cache.
           hookTimeout: 5 * 60_000,
-          ...alone(3),
+          ...inGroup(3, 2),
         },
       },
     ],

@@ -4,7 +4,7 @@ import { defaultBreaker } from './network/breaker'
 import { defaultLimits } from './network/limits'
 import { defaultCache } from './network/response-cache'
 import { defaultBackoff } from './primitives/backoff'
-import { checkNumbers, optionsOf } from './primitives/check-numbers'
+import { checkClient, withDefaults } from './primitives/check'
 import { detectEnvironment, type Environment } from './primitives/environment'
 import { configError } from './primitives/errors'
 import { toHeaders } from './primitives/http'
@@ -29,19 +29,13 @@ const flagsOn: Required<Flags> = {
 }
 const defaultThresholds: Thresholds = { errorRate: 0.05, memory: 50_000_000, lag: 500, alertEvery: 60_000 }
 
-/** Options that a 0 switches off, or makes immediate. */
-const MAY_BE_ZERO =
-  'resetAfter failures window cooldown queue streams ttl entries bytes staleIfError errorRate memory lag alertEvery'
-
 export function settingsOf(options: ClientOptions): ClientSettings {
+  checkClient({ ...options })
   const environment = options.environment ?? detectEnvironment()
-  if (!Object.hasOwn(INTERVALS, environment))
-    throw configError('`environment` to be development, production, docker or test', String(environment))
-  checkNumbers('', { interval: options.interval })
   if (typeof options.headers !== 'function') toHeaders(options.headers)
 
   const isTest = environment === 'test'
-  const flags = optionsOf('flags.', flagsOn, options.flags)
+  const flags = withDefaults(flagsOn, options.flags)
   return {
     environment,
     baseUrl: options.baseUrl,
@@ -52,16 +46,14 @@ export function settingsOf(options: ClientOptions): ClientSettings {
     identity: options.identity ?? null,
     interval: options.interval ?? INTERVALS[environment],
     shortestInterval: isTest ? 200 : 1_000,
-    backoff: optionsOf('backoff.', defaultBackoff, options.backoff, MAY_BE_ZERO),
-    breaker: optionsOf('breaker.', defaultBreaker, options.breaker, MAY_BE_ZERO),
-    limits: optionsOf(
-      'limits.',
+    backoff: withDefaults(defaultBackoff, options.backoff),
+    breaker: withDefaults(defaultBreaker, options.breaker),
+    limits: withDefaults(
       { ...defaultLimits, ...(isTest && { backgroundPerMinute: 600 }), ...(!isBrowser() && { streams: Infinity }) },
       options.limits,
-      MAY_BE_ZERO,
     ),
-    cache: optionsOf('cache.', defaultCache, options.cache, MAY_BE_ZERO),
-    thresholds: optionsOf('thresholds.', defaultThresholds, options.thresholds, MAY_BE_ZERO),
+    cache: withDefaults(defaultCache, options.cache),
+    thresholds: withDefaults(defaultThresholds, options.thresholds),
     rollout: options.rollout,
     flags,
     streaming: flags.streaming,

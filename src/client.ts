@@ -5,6 +5,7 @@ import { createGate } from './network/gate'
 import { createSender } from './network/sender'
 import type { NetworkContext, RequestCounters } from './network/settings'
 import { type Alert, createAlerts } from './primitives/alerts'
+import { check, shown } from './primitives/check'
 import { systemClock, trackTimers } from './primitives/clock'
 import { createEmitter } from './primitives/emitter'
 import { configError, MillraceError } from './primitives/errors'
@@ -187,7 +188,9 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     throwIfClosed()
     const full: Observer<S, E> = typeof observer === 'function' ? { next: observer } : observer
     if (typeof full !== 'object' || full === null)
-      throw configError('an observer, or a function for events', typeof observer)
+      throw configError('an observer, or a function for events', shown(observer))
+    check('', full)
+    if (options !== noOptions) check('', options)
     return registry.subscribe(toChannel<S, E>(target), full, options)
   }
 
@@ -274,7 +277,9 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
   }
 
   function setIdentity(identity: string | null): void {
+    if (identity === undefined) throw configError('`identity` to be a string or null', 'undefined')
     throwIfClosed()
+    check('', { identity })
     const before = settings.identity
     const isOther = identity !== before
     // What was asked while it was not known may be somebody else's.

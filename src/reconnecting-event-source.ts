@@ -1,6 +1,6 @@
 import { platformFetch } from './network/gate'
 import { type BackoffOptions, defaultBackoff } from './primitives/backoff'
-import { checkNumbers, optionsOf } from './primitives/check-numbers'
+import { check, withDefaults } from './primitives/check'
 import { timers } from './primitives/clock'
 import type { MillraceError } from './primitives/errors'
 import { statusError, unsendable } from './primitives/http'
@@ -95,7 +95,8 @@ export class ReconnectingEventSource extends Target {
     super()
     const target = resolve(url)
     const { method = 'GET', idleTimeout, connectTimeout, maxEventBytes = 2 ** 20, signal: closing } = init
-    checkNumbers('', { maxEventBytes, connectTimeout, idleTimeout: idleTimeout === false ? undefined : idleTimeout })
+    check('', init)
+    check('backoff.', init.backoff)
     const endpoint = endpointOf(method, target)
     let { origin } = target
     this.url = target.href
@@ -104,7 +105,7 @@ export class ReconnectingEventSource extends Target {
 
     const stream = createEventStream({
       clock: timers,
-      backoff: optionsOf('backoff.', defaultBackoff, init.backoff, 'resetAfter'),
+      backoff: withDefaults(defaultBackoff, init.backoff),
       lastEventId: init.lastEventId,
       endpoint: () => endpoint,
       maxEventBytes: () => maxEventBytes,

@@ -4,6 +4,7 @@
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { backoffDelay } from '../primitives/backoff'
+import { check } from '../primitives/check'
 import { isMillraceError } from '../primitives/errors'
 import { isRetryableStatus, retryAfterOf, statusError } from '../primitives/http'
 import { isSecretHeader } from '../primitives/secret-headers'
@@ -96,6 +97,9 @@ interface Shortcut {
 
 type Schema<T> = StandardSchemaV1<unknown, T>
 
+/** One for all calls that give none. */
+const noCoordination: Coordination = {}
+
 export interface CoordinatedFetch {
   fetch(input: RequestInfo | URL, init?: RequestInit, coordination?: Coordination): Promise<Response>
   json<T>(
@@ -153,6 +157,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     init: RequestInit = {},
     coordination: Coordination = {},
   ): Promise<Response> {
+    check('', coordination)
     if (!settings.flags.coordination) return (settings.fetch ?? platformFetch)(input, init)
     counters.asked++
     const request = await describe(coordination.ttl ? 'kept response' : 'response', input, init)
@@ -172,8 +177,14 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   function json<T>(
     input: RequestInfo | URL,
     init?: RequestInit,
-    coordination: Coordination & { schema?: Schema<T> } = {},
+    coordination: Coordination & { schema?: Schema<T> } = noCoordination,
   ): Promise<T> {
+    if (coordination !== noCoordination)
+      try {
+        check('', coordination)
+      } catch (error) {
+        return Promise.reject(error)
+      }
     const { schema, ttl = settings.cache.ttl } = coordination
     counters.asked++
     const shortcut = init ? undefined : shortcuts.get(String(input))

@@ -1,8 +1,8 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { checkNumbers } from '../primitives/check-numbers'
+import { check, isSchema, shown } from '../primitives/check'
 import { configError } from '../primitives/errors'
 import { hashKey } from '../primitives/hash-key'
-import type { Target } from '../sources/target'
+import { checkTarget, type Target } from '../sources/target'
 
 /** Event type -> schema (zod, valibot, arktype …). Types that are not listed are ignored and counted. */
 export type Schemas = Record<string, StandardSchemaV1>
@@ -225,18 +225,14 @@ export interface ChannelDefinition extends CommonOptions<StreamEvent> {
 const definition = Symbol.for('millrace.definition')
 
 export const defineChannel: DefineChannel = ((options: ChannelDefinition) => {
+  if (typeof options !== 'object' || options === null) throw configError('the description of a channel', shown(options))
   const { key, stream, snapshot, events } = options
   if (key === undefined) throw configError('a `key` that names the channel', 'none')
   if (!stream && !snapshot) throw configError('a `stream`, a `snapshot`, or both', 'neither')
-  const { interval, grace, keep, maxEventBytes, idleTimeout } = options
-  checkNumbers(
-    '',
-    { interval, grace, keep, maxEventBytes, idleTimeout: idleTimeout === false ? undefined : idleTimeout },
-    'grace keep',
-  )
-  for (const [type, schema] of Object.entries(events ?? {})) {
-    if (!schema?.['~standard']) throw configError(`a Standard Schema for the event "${type}"`, typeof schema)
-  }
+  check('', options)
+  for (const target of [stream, snapshot]) checkTarget(target)
+  for (const [type, schema] of Object.entries(events ?? {}))
+    if (!isSchema(schema)) throw configError(`a Standard Schema for the event "${type}"`, shown(schema))
   // Not `{ ...options }`: V8 gives each frozen copy of that kind a hidden class of its own, three times the memory.
   return Object.freeze({ key: hashKey(key), [definition]: Object.freeze(Object.assign({}, options)) })
 }) as unknown as DefineChannel

@@ -1,5 +1,6 @@
 /** A channel's events as an async iterable, with a bounded buffer between a fast stream and a slow loop. */
-import { configError, MillraceError } from '../primitives/errors'
+import { check } from '../primitives/check'
+import { MillraceError } from '../primitives/errors'
 import type { Observer } from './subscriber'
 
 /** How events are buffered for a `for await` loop. */
@@ -17,11 +18,12 @@ export interface EventsOptions<E> {
 
 export function createEventIterator<E>(
   key: string,
-  { signal, buffer = 1_024, overflow = 'drop-oldest' }: EventsOptions<E>,
+  options: EventsOptions<E>,
   subscribe: (observer: Observer<unknown, E>) => () => void,
   onOverflow: () => void,
 ): AsyncIterableIterator<E> {
-  if (!(buffer >= 1)) throw configError('`buffer` to be at least 1 event', String(buffer))
+  check('', options)
+  const { signal, buffer = 1_024, overflow = 'drop-oldest' } = options
   let waiting: E[] = []
   const asking: { resolve: (result: IteratorResult<E>) => void; reject: (reason: unknown) => void }[] = []
   let ended: { readonly error?: unknown } | undefined

@@ -287,8 +287,9 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   /** ms between polls; undefined while the stream is enough. */
   interval(): number | undefined {
     if (this.stream && !this.#isPolling && !this.#snapshotFailed) return undefined
-    let shortest = this.#definition.interval ?? this.#context.settings.interval
-    for (const { options } of this.subscribers.all()) shortest = Math.min(shortest, options.interval ?? Infinity)
+    // Of 0, as of Infinity: asked once.
+    let shortest = (this.#definition.interval ?? this.#context.settings.interval) || Infinity
+    for (const { options } of this.subscribers.all()) shortest = Math.min(shortest, options.interval || Infinity)
     return shortest
   }
 

@@ -1,4 +1,5 @@
 import { waitFor } from '../primitives/callback'
+import { check, shown } from '../primitives/check'
 import type { Timers } from '../primitives/clock'
 import { configError } from '../primitives/errors'
 import { toHeaders } from '../primitives/http'
@@ -28,6 +29,20 @@ export interface ResolvedTarget {
   readonly request: TargetRequest
 }
 
+/** @throws MillraceError `config` for what is neither a URL, nor a request, nor a function that answers one */
+export function checkTarget(target: unknown): void {
+  if (target === undefined || typeof target === 'function' || isUrl(target)) return
+  const { url, ...request } = (target ?? {}) as Partial<TargetRequest>
+  if (!isUrl(url))
+    throw configError('a URL, `{ url }` with one, or a function that answers one', shown(target && typeof target))
+  check('', request)
+}
+
+/** Of any realm: known by its shape. An empty one would be the page itself. */
+function isUrl(value: unknown): value is string | URL {
+  return value !== '' && (typeof value === 'string' || typeof (value as URL | null)?.href === 'string')
+}
+
 /** Whose functions are called: they have a limit, and what goes wrong in them has a name. */
 export interface Owner {
   readonly clock: Pick<Timers, 'after'>
@@ -42,7 +57,8 @@ export function fixedTarget(
   target: Exclude<Target, (...args: never[]) => unknown>,
   baseUrl: string | URL | undefined,
 ): ResolvedTarget {
-  const request = typeof target === 'string' || target instanceof URL ? { url: target } : target
+  checkTarget(target ?? null)
+  const request = isUrl(target) ? { url: target } : target
   return { url: resolveUrl(request.url, baseUrl), method: (request.method ?? 'GET').toUpperCase(), request }
 }
 

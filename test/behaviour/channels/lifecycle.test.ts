@@ -269,12 +269,12 @@ describe('options out of range are refused at the door, with what was expected a
       /^Expected `backoff\.base` to be a positive number.*, got 0\.$/,
     ],
     ['NaN', { backoff: { cap: Number.NaN } }, /^Expected `backoff\.cap` to be .*, got NaN\.$/],
-    ['text', { limits: { streams: '4' as never } }, /^Expected `limits\.streams` to be a number.*, got 4\.$/],
+    ['text', { limits: { streams: '4' as never } }, /^Expected `limits\.streams` to be a number.*, got "4"\.$/],
     ['less than nothing', { cache: { ttl: -5 } }, /^Expected `cache\.ttl` to be a number of at least 0.*, got -5\.$/],
     [
       'an environment that there is not',
       { environment: 'staging' as never },
-      'Expected `environment` to be development, production, docker or test, got staging.',
+      'Expected `environment` to be development, production, docker or test, got "staging".',
     ],
   ])('%s', (_, options, message) => {
     expect(thrown(() => createClient(options))).toEqual(config(message))
@@ -284,7 +284,7 @@ describe('options out of range are refused at the door, with what was expected a
     ['no key', { stream: '/s' }, 'Expected a `key` that names the channel, got none.'],
     ['neither stream nor snapshot', { key: 'k' }, 'Expected a `stream`, a `snapshot`, or both, got neither.'],
     ['a grace below zero', { key: 'k', stream: '/s', grace: -1 }, /^Expected `grace` .* at least 0.*, got -1\.$/],
-    ['an interval that is none', { key: 'k', stream: '/s', interval: 'soon' }, /`interval` .*, got soon\.$/],
+    ['an interval that is none', { key: 'k', stream: '/s', interval: 'soon' }, /`interval` .*, got "soon"\.$/],
     ['an idle timeout of NaN', { key: 'k', stream: '/s', idleTimeout: Number.NaN }, /`idleTimeout` .*, got NaN\.$/],
     [
       'a key of functions',

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { closeServers, startServer } from '../../support/http-server'
 import { createTestClock, type TestClock } from '../../support/test-clock'
 import { until } from '../../support/until'
+import { catchReported } from '../channels/watch'
 
 const clients: Client[] = []
 let clock: TestClock
@@ -194,8 +195,7 @@ describe('a `request` event', () => {
   })
 
   test('with a listener that throws harms neither the request nor the other listeners', async () => {
-    const reported: unknown[] = []
-    vi.stubGlobal('reportError', (error: unknown) => reported.push(error))
+    const reported = catchReported()
     try {
       const { client } = makeClient({ fetch: createMill().fetch })
       const seen: string[] = []
@@ -205,9 +205,10 @@ describe('a `request` event', () => {
       client.on('request', ({ endpoint }) => seen.push(endpoint))
       await ask(client)
       expect(seen).toEqual(['GET http://mill.test/a'])
-      expect(reported).toEqual([new Error('mine')])
+      expect(reported).toEqual([expect.objectContaining({ code: 'callback', cause: new Error('mine') })])
     } finally {
       vi.unstubAllGlobals()
+      vi.restoreAllMocks()
     }
   })
 })
