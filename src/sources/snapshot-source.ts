@@ -71,6 +71,8 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
   let endpoint = fixed ? endpointOf(fixed.method, fixed.url) : 'a snapshot whose URL is not known yet'
   let state: SnapshotState = calm
   let failures = 0
+  /** The last request failed while the browser said that it is offline. */
+  let isCutOff = false
   let last: JsonAnswer | undefined
   let askedBefore = false
   let underWay: { readonly at: number; readonly controller: AbortController; readonly done: Promise<void> } | undefined
@@ -133,7 +135,8 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
   /** Polls if somebody wants it and it may. */
   function settle(change?: ConditionChange): void {
     if (sinks.size === 0) return
-    if (change === 'online') gridAt = undefined
+    // What could not be had meanwhile is asked for at once.
+    if (change === 'online' && isCutOff) gridAt = undefined
     const held = audience.reason()
     if (held) {
       // A hidden page may finish what it asks for; a frozen one would wait for ever.
@@ -253,6 +256,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       )
       if (signal.aborted) return undefined
       failures = notBefore = 0
+      isCutOff = false
       last = { ...answer, value: shareStructure(last?.value, answer.value) }
       const current = last
       audience.each((sink) => sink.onAnswer(current, endpoint))
@@ -260,7 +264,8 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
     } catch (thrown) {
       if (signal.aborted) return undefined
       const error = isMillraceError(thrown) ? thrown : networkError(endpoint, 'could not be asked', thrown)
-      if (!isOffline()) failures++
+      isCutOff = isOffline()
+      if (!isCutOff) failures++
       notBefore = clock.now() + (error.retryAfter ?? 0)
       // A page instead of JSON may be a proxy's, for now: worth another look, slowly.
       const final = !error.retryable && error.code !== 'invalid-body'

@@ -98,6 +98,8 @@ export interface ReconnectionStep {
 
 /** ms: who was ended in good order is asked again within it; not all in the same instant. */
 const AT_ONCE = 250
+/** ms that it must have lived for that, however small `resetAfter` is. */
+const A_WHILE = 5_000
 
 export function createReconnection(
   backoff: BackoffOptions,
@@ -155,7 +157,7 @@ export function createReconnection(
     const { error, random, floor, brought, ended, offline } = loss
     const wasOpen = state.name === 'open'
     const lasted = brought && loss.lived >= backoff.resetAfter
-    const planned = lasted && ended
+    const planned = lasted && ended && loss.lived >= A_WHILE
     const { failures, short = 0 } = 'failures' in state ? (state as Attempts) : { failures: 0 }
     const before = brought ? 0 : failures
     // A server that says by `retry` when to come back, and ends in good order, is taken at its word.
