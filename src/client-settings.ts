@@ -8,6 +8,7 @@ import { checkClient, withDefaults } from './primitives/check'
 import { detectEnvironment, type Environment } from './primitives/environment'
 import { configError } from './primitives/errors'
 import { toHeaders } from './primitives/http'
+import { isBrowser } from './primitives/platform'
 import { originOf } from './primitives/url'
 import type { RegistrySettings } from './registry/registry-context'
 
@@ -49,7 +50,10 @@ export function settingsOf(options: ClientOptions): ClientSettings {
     shortestInterval: isTest ? 200 : 1_000,
     backoff: withDefaults(defaultBackoff, options.backoff),
     breaker: withDefaults(defaultBreaker, options.breaker),
-    limits: withDefaults({ ...defaultLimits, ...(isTest && { backgroundPerMinute: 600 }) }, options.limits),
+    limits: withDefaults(
+      { ...defaultLimits, ...(isTest && { backgroundPerMinute: 600 }), ...(!isBrowser() && { streams: Infinity }) },
+      options.limits,
+    ),
     cache: withDefaults(defaultCache, options.cache),
     thresholds: withDefaults(defaultThresholds, options.thresholds),
     rollout: options.rollout,

@@ -8,6 +8,7 @@ import { printable } from '../primitives/printable'
 import type { AskOptions, SnapshotSink, SnapshotSource } from '../sources/snapshot-source'
 import type { StreamSink, StreamSource, StreamState } from '../sources/stream-source'
 import { onlooker } from '../sources/tabs/onlooker'
+import type { Reconnect } from '../stream/event-stream'
 import type { Message } from '../stream/messages'
 import type { Mishap } from './callbacks'
 import { ChannelData, type DataOwner, type KeptData } from './channel-data'
@@ -347,6 +348,14 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     return this.#definition.maxEventBytes ?? DEFAULT_EVENT_BYTES
   }
 
+  connectTimeout(): number | undefined {
+    return this.#definition.connectTimeout
+  }
+
+  reconnect(): Reconnect | undefined {
+    return this.#definition.reconnect
+  }
+
   idleTimeout(): number | false | undefined {
     return this.#definition.idleTimeout
   }
@@ -427,6 +436,12 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
       this.#readings?.set(named, reading)
       return named
     })
+  }
+
+  onGap(why: string): void {
+    // The snapshot is on its way already where the stream has opened anew.
+    if (this.data.isHolding) this.#tellGap(why)
+    else this.gap(why)
   }
 
   wanted(): string | undefined {
@@ -635,10 +650,14 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   }
 
   gap(why: string): boolean {
-    const next = this.snapshot ? 'The snapshot is asked for again' : 'There is no snapshot to make up for it'
-    this.#warn('gap', `${why}. ${next}.`)
+    this.#tellGap(why)
     this.#resync('background')
     return this.snapshot !== undefined
+  }
+
+  #tellGap(why: string): void {
+    const next = this.snapshot ? 'The snapshot is asked for again' : 'There is no snapshot to make up for it'
+    this.#warn('gap', `${why}. ${next}.`)
   }
 
   invalid({ why, mishap }: Invalid): void {

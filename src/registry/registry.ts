@@ -3,7 +3,7 @@ import { configError, MillraceError } from '../primitives/errors'
 import { endpointOf } from '../primitives/url'
 import type { SourceContext } from '../sources/source-context'
 import type { Sources } from '../sources/sources'
-import { type ResolvedTarget, resolveTarget, type Target, targetIdentity } from '../sources/target'
+import { fixedTarget, type Target, targetIdentity } from '../sources/target'
 import { createReport } from './callbacks'
 import { type ChannelState, stateOf } from './channel-state'
 import { type Channel, type ChannelDefinition, definitionOf } from './define-channel'
@@ -176,7 +176,7 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
   function endpointsOf({ stream, snapshot }: ChannelDefinition): string {
     const name = (target: Target) => {
       if (typeof target === 'function') return 'a function'
-      const { method, url } = resolveTarget(target, settings.baseUrl) as ResolvedTarget
+      const { method, url } = fixedTarget(target, settings.baseUrl)
       return endpointOf(method, url)
     }
     return [stream, snapshot].flatMap((target) => (target ? [name(target)] : [])).join(' with ')

@@ -130,7 +130,7 @@ describe.each(rows)('a server that $does', (row) => {
 })
 
 describe('a server that says nothing', () => {
-  test('is given up after 15 s, by streams and by snapshots', async () => {
+  test('is given up after 15 s by snapshots; streams wait as an EventSource would, and say so', async () => {
     const server = await startServer(() => {})
     const { client, clock } = startStill()
     const watched = [
@@ -142,11 +142,22 @@ describe('a server that says nothing', () => {
     await clock.advance(14_999)
     expect(watched.map(({ state }) => state.status)).toEqual(['connecting', 'connecting'])
     await clock.advance(1)
-    await until(() => watched.every(({ state }) => state.status === 'reconnecting'))
-    for (const { state } of watched) {
-      expect(wayOut(state)).toBe('retries')
-      expect(state.error).toMatchObject({ code: 'timeout', retryable: true })
-    }
+    await until(() => watched[1]!.state.status === 'reconnecting')
+    expect(wayOut(watched[1]!.state)).toBe('retries')
+    expect(watched[0]!.state.status).toBe('connecting')
+    for (const { state } of watched) expect(state.error).toMatchObject({ code: 'timeout', retryable: true })
+  })
+
+  test('is given up by a stream too, after the `connectTimeout` that its channel names', async () => {
+    const server = await startServer(() => {})
+    const { client, clock } = startStill()
+    const watched = watch(client, defineChannel({ key: 'impatient', stream: server.url(), connectTimeout: 20_000 }))
+    await clock.advance(0)
+    await until(() => server.requests.length === 1)
+    await clock.advance(20_000)
+    await until(() => watched.state.status === 'reconnecting')
+    expect(watched.state.error).toMatchObject({ code: 'timeout', message: expect.stringContaining('within 20000 ms') })
+    expect(wayOut(watched.state)).toBe('retries')
   })
 
   test('after its headers is given up too: a body that never ends has a timeout', async () => {
@@ -266,7 +277,7 @@ describe('a target that fails before it is asked', () => {
       await until(() => watched.state.error !== undefined)
       const { status, error, retryAt } = watched.state
       expect(['failed', 'reconnecting']).toContain(status)
-      expect(error!.code).toMatch(/^(network|config)$/)
+      expect(error!.code).toMatch(/^(network|config|callback)$/)
       if (status === 'reconnecting') expect(retryAt).toBeTypeOf('number')
       expect(error!.cause ?? error).toBeInstanceOf(Error)
     }

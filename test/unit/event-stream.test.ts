@@ -26,6 +26,7 @@ function open(options: Partial<EventStreamOptions> = {}) {
       return connection.response
     },
     maxEventBytes: () => 100,
+    reconnect: () => 'always',
     idleTimeout: () => false,
     onChange: ({ name }) => states.push(name),
     onMessages: (messages) => batches.push(messages),
@@ -366,7 +367,10 @@ describe('a connection that is not answered', () => {
     const { stream, clock, states, timers, latest, settle } = open({ lateAfter: 200, idleTimeout: () => 1_000 })
     stream.send('start')
     await settle()
-    expect(timers()).toEqual([['late answer GET /a', 200]])
+    expect(timers()).toEqual([
+      ['late answer GET /a', 200],
+      ['idle watch GET /a', 1_000],
+    ])
     await clock.advance(200)
     expect(stream.state()).toMatchObject({ name: 'connecting', late: true })
     expect(timers()).toEqual([['idle watch GET /a', 800]])

@@ -15,7 +15,7 @@ async function attempt(feed: Feed, still: ReturnType<typeof startStill>, count: 
   while (feed.streamRequests.length < count) {
     const next = still.client.stats().timers.find(({ label }) => label.startsWith('reconnect '))
     if (next) await still.clock.advance(next.dueAt - still.clock.now())
-    await until(() => still.client.stats().timers.every(({ label }) => !label.startsWith('timeout ')))
+    await until(() => still.client.stats().timers.every(({ label }) => !/^(late|overdue) answer /.test(label)))
   }
 }
 
@@ -60,7 +60,9 @@ describe('a stream that cannot be had', () => {
     feed.stream()
     await attempt(feed, still, 6)
     await until(() => watched.state.status === 'live')
-    await until(() => !still.client.stats().timers.some(({ label }) => /^(timeout|body) /.test(label)))
+    await until(
+      () => !still.client.stats().timers.some(({ label }) => /^(timeout|body|late answer|overdue answer) /.test(label)),
+    )
     expect(watched.state).toMatchObject({ error: undefined, attempt: 0, retryAt: undefined })
     expect(still.client.stats().timers.filter(({ label }) => label.startsWith('poll '))).toEqual([])
     const polls = feed.snapshotRequests.length
@@ -211,7 +213,7 @@ describe('the flag and the rollout', () => {
 describe('more streams than an origin takes', () => {
   test('the fifth waits with a name and an alert, polls if it can, and takes the first slot that comes free', async () => {
     const feed = await startFeed(json({ polled: true }))
-    const { client, alerts } = startClient()
+    const { client, alerts } = startClient({ limits: { streams: 4 } })
     const first = [1, 2, 3, 4].map((n) => watch(client, `${feed.streamUrl}?n=${n}`))
     await until(() => feed.open === 4)
     const waiting = watch(client, `${feed.streamUrl}?n=5`)
