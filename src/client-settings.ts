@@ -31,7 +31,7 @@ const defaultThresholds: Thresholds = { errorRate: 0.05, memory: 50_000_000, lag
 export function settingsOf(options: ClientOptions): ClientSettings {
   checkClient({ ...options })
   const environment = options.environment ?? detectEnvironment()
-  if (typeof options.headers !== 'function') toHeaders(options.headers)
+  if (typeof options.headers === 'object') toHeaders(options.headers)
 
   const isTest = environment === 'test'
   const flags = withDefaults(flagsOn, options.flags)

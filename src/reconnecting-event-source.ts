@@ -2,9 +2,10 @@ import { platformFetch } from './network/gate'
 import { type BackoffOptions, defaultBackoff } from './primitives/backoff'
 import { check, withDefaults } from './primitives/check'
 import { timers } from './primitives/clock'
-import type { MillraceError } from './primitives/errors'
+import { configError, type MillraceError } from './primitives/errors'
 import { statusError, unsendable } from './primitives/http'
 import { watchPage } from './primitives/page-signals'
+import { EventTargetIfAny } from './primitives/platform'
 import { endpointOf, pageUrl } from './primitives/url'
 import { createEventStream, type EventStream } from './stream/event-stream'
 import { streamHeaders } from './stream/stream-http'
@@ -67,7 +68,7 @@ type Attribute = keyof ReconnectingEventSourceEventMap
  * ```
  */
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the interface below types methods that EventTarget has
-export class ReconnectingEventSource extends EventTarget {
+export class ReconnectingEventSource extends EventTargetIfAny {
   static readonly CONNECTING = 0
   static readonly OPEN = 1
   static readonly CLOSED = 2
@@ -82,6 +83,7 @@ export class ReconnectingEventSource extends EventTarget {
   /** @throws DOMException `SyntaxError` if the URL cannot be resolved, as the browser's does */
   constructor(url: string | URL, init: ReconnectingEventSourceInit = {}) {
     super()
+    if (!('dispatchEvent' in this)) throw configError('a platform with `EventTarget`', 'one without')
     const target = resolve(url)
     const { method = 'GET', idleTimeout, maxEventBytes = 2 ** 20, signal: closing } = init
     check('', init)

@@ -4,15 +4,28 @@
  */
 import type { Alert } from '../primitives/alerts'
 import { isMillraceError, type MillraceError, type MillraceErrorCode } from '../primitives/errors'
-import { isRetryableStatus, networkError, requestError, unsendable } from '../primitives/http'
+import { isRetryableStatus, missing, networkError, requestError, unsendable } from '../primitives/http'
 import { untilAborted } from '../primitives/until-aborted'
 import { type BreakerEvent, stepBreaker } from './breaker'
 import { createEndpoints, type Endpoint, failuresPer100, recordOutcome, recordSent } from './endpoints'
 import type { NetworkContext } from './settings'
 import type { Priority } from './slots'
 
-/** The only place that calls `fetch`; looked up at every call, so that a polyfill or a mock may come later. */
-export const platformFetch: typeof fetch = (input, init) => fetch(input, init)
+/**
+ * The only place that calls `fetch`; looked up at every call, so that a polyfill or a mock may come later. A simulated
+ * DOM's signal, which the runtime's `fetch` refuses before it sends anything, is left out: who waits and who reads heed
+ * it themselves.
+ */
+export const platformFetch: typeof fetch = async (input, init) => {
+  if (typeof fetch !== 'function') throw missing('fetch')
+  try {
+    return await fetch(input, init)
+  } catch (error) {
+    const { name, message } = Object(error) as Error
+    if (!init?.signal || name !== 'TypeError' || !/AbortSignal/.test(message)) throw error
+    return fetch(input, { ...init, signal: null })
+  }
+}
 
 /** ms until an answer's head, and again until the end of its body. */
 export const DEFAULT_TIMEOUT = 15_000

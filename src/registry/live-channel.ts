@@ -3,6 +3,7 @@ import { SCHEMA_TIMEOUT } from '../network/body'
 import type { JsonAnswer } from '../network/coordinated-fetch'
 import type { AlertCode } from '../primitives/alerts'
 import { MillraceError } from '../primitives/errors'
+import { soon } from '../primitives/platform'
 import type { SnapshotSink, SnapshotSource } from '../sources/snapshot-source'
 import type { StreamSink, StreamSource, StreamState } from '../sources/stream-source'
 import type { Message } from '../stream/messages'
@@ -98,7 +99,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     this.subscribers.add(subscriber)
     this.snapshot?.reschedule()
     const ended = this.#ended
-    queueMicrotask(() => {
+    soon(() => {
       if (subscriber.owedState) this.subscribers.tell(subscriber)
       if (ended) this.subscribers.tellEnd(subscriber, ended.error)
     })

@@ -5,6 +5,7 @@
 import type { JsonAnswer } from '../network/coordinated-fetch'
 import { isMillraceError, type MillraceError } from '../primitives/errors'
 import { networkError } from '../primitives/http'
+import { soon } from '../primitives/platform'
 import { shareStructure } from '../primitives/structural-sharing'
 import { endpointOf } from '../primitives/url'
 import { Audience } from './audience'
@@ -99,7 +100,7 @@ export function createSnapshotSource(target: Target, context: SourceContext, onE
       // Who polls is shown at once what the others know; who comes for one answer wants a new one.
       const known = last
       if (known && state.name === 'polling' && sink.interval() !== undefined)
-        queueMicrotask(() => sinks.has(sink) && last === known && sink.onAnswer(known, endpoint))
+        soon(() => sinks.has(sink) && last === known && sink.onAnswer(known, endpoint))
     },
     detach(sink) {
       audience.delete(sink)

@@ -65,6 +65,7 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
   function listen(): void {
     if (channel) return
     channel = tabs.open(tabName('control', ''))
+    if (!channel) return
     channel.onmessage = ({ data }) => {
       try {
         receive(data)

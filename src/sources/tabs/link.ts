@@ -4,6 +4,7 @@
  */
 import type { AlertCode } from '../../primitives/alerts'
 import type { Timers } from '../../primitives/clock'
+import { soon } from '../../primitives/platform'
 import { type ElectionEvent, type ElectionState, elect } from './election'
 import { malformed, type TabChannel, type TabPlatform } from './platform'
 
@@ -160,7 +161,7 @@ export function createLink(
         resolve()
         return held
       }
-      attempt(() => locks.request(name, asked, onLock))
+      attempt(() => (channel ? locks.request(name, asked, onLock) : Promise.reject()))
         .catch(() => {
           if (!signal.aborted) send(state === 'leading' ? 'lost' : 'refused')
         })
@@ -193,6 +194,7 @@ export function createLink(
 
   function openChannel(): void {
     channel = open(name)
+    if (!channel) return
     channel.onmessage = ({ data }) => {
       if (isMessage(data)) receive(data)
       else alert(malformed)
@@ -217,7 +219,7 @@ export function createLink(
   function greet(): void {
     if (isGreeting) return
     isGreeting = true
-    queueMicrotask(() => {
+    soon(() => {
       if (isGreeting && state === 'standby') post('hello', hooks.greeting())
       isGreeting = false
     })
