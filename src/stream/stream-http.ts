@@ -1,6 +1,7 @@
 /** What a stream's request says, and what its answer means. */
 import { requestError, statusError, toHeaders } from '../primitives/http'
 import { printable } from '../primitives/printable'
+import { encodeUtf8 } from '../primitives/utf-8'
 
 const STREAM = 'text/event-stream'
 
@@ -16,7 +17,7 @@ export function streamHeaders(given: HeadersInit | undefined, lastEventId: strin
   headers.set('accept', STREAM)
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   if (lastEventId.length <= LONGEST_ID && !/^$|[\x00-\x08\x0a-\x1f\x7f]/.test(lastEventId))
-    headers.set('last-event-id', String.fromCharCode(...new TextEncoder().encode(lastEventId)))
+    headers.set('last-event-id', String.fromCharCode(...encodeUtf8(lastEventId)))
   return headers
 }
 
