@@ -42,10 +42,13 @@ interface Observer {
   observe(source: string): Promise<void>
   disconnect(): void
 }
+declare const document: { readonly featurePolicy: { allowsFeature(name: string): boolean } }
 declare const PressureObserver: new (callback: (records: PressureRecord[]) => unknown) => Observer
 
 /** Calls `tell` when the CPU is under critical pressure, where the browser says so. Returns the stop. */
 export function watchCpu(tell: () => unknown): () => void {
+  // A frame that may not is told so by an error in the console, not by one that could be caught.
+  if (attempt(() => document.featurePolicy.allowsFeature('compute-pressure')) === false) return () => {}
   const isCritical = ({ state }: PressureRecord) => state === 'critical'
   const observer = attempt(() => new PressureObserver((records) => records.some(isCritical) && tell()))
   attempt(() => observer?.observe('cpu').catch(() => {}))

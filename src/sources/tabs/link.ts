@@ -4,7 +4,7 @@
  */
 import type { AlertCode } from '../../primitives/alerts'
 import type { Timers } from '../../primitives/clock'
-import { soon } from '../../primitives/platform'
+import { attempt, soon } from '../../primitives/platform'
 import { type ElectionEvent, type ElectionState, elect } from './election'
 import { malformed, type TabChannel, type TabPlatform } from './platform'
 
@@ -161,7 +161,7 @@ export function createLink(
         resolve()
         return held
       }
-      attempt(() => (channel ? locks.request(name, asked, onLock) : Promise.reject()))
+      trying(() => (channel ? locks.request(name, asked, onLock) : Promise.reject()))
         .catch(() => {
           if (!signal.aborted) send(state === 'leading' ? 'lost' : 'refused')
         })
@@ -173,7 +173,7 @@ export function createLink(
   function steal(): void {
     const before = dropLock
     const heardBefore = heardAt
-    attempt(() =>
+    trying(() =>
       locks.request(`${name} steal`, { ifAvailable: true }, (guard) => {
         if (state !== 'standby' || dropLock !== before) return undefined
         // Whoever was faster has said so before it let go of the guard.
@@ -186,14 +186,14 @@ export function createLink(
     ).catch(() => send('refused'))
   }
 
-  async function attempt(run: () => Promise<unknown>): Promise<unknown> {
+  async function trying(run: () => Promise<unknown>): Promise<unknown> {
     return run()
   }
 
   // The channel.
 
   function openChannel(): void {
-    channel = open(name)
+    channel = attempt(() => open(name))
     if (!channel) return
     channel.onmessage = ({ data }) => {
       if (isMessage(data)) receive(data)

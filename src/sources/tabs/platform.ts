@@ -21,8 +21,8 @@ export interface TabChannel {
 
 export interface TabPlatform {
   readonly locks: TabLocks
-  /** Undefined where it is refused. */
-  open(name: string): TabChannel | undefined
+  /** Throws where it is refused. */
+  open(name: string): TabChannel
 }
 
 /**
@@ -35,7 +35,7 @@ export function browserTabs(): TabPlatform | undefined {
   return (
     locks && {
       locks: locks as unknown as TabLocks,
-      open: (name) => attempt(() => new BroadcastChannel(name) as unknown as TabChannel),
+      open: (name) => new BroadcastChannel(name) as unknown as TabChannel,
     }
   )
 }
