@@ -2,9 +2,10 @@ import { platformFetch } from './network/gate'
 import { type BackoffOptions, defaultBackoff } from './primitives/backoff'
 import { check, withDefaults } from './primitives/check'
 import { timers } from './primitives/clock'
-import type { MillraceError } from './primitives/errors'
+import { configError, type MillraceError } from './primitives/errors'
 import { statusError, unsendable } from './primitives/http'
 import { watchPage } from './primitives/page-signals'
+import { EventTargetIfAny } from './primitives/platform'
 import { endpointOf, pageUrl } from './primitives/url'
 import { ask } from './sources/target'
 import { createEventStream, type EventStream, type Reconnect, reconnectOf } from './stream/event-stream'
@@ -57,9 +58,6 @@ export interface ReconnectingEventSourceEventMap {
 type Handler<E> = ((event: E) => void) | null
 type Attribute = keyof ReconnectingEventSourceEventMap
 
-/** A runtime without any can import this all the same. */
-const Target: typeof EventTarget = typeof EventTarget === 'undefined' ? (class {} as never) : EventTarget
-
 /**
  * A drop-in for the browser's `EventSource` (WHATWG HTML 9.2) that survives bad servers and works alone, in browsers,
  * workers and Node: full-jitter backoff that begins anew only after a while of life, `Retry-After`, an optional watchdog for
@@ -78,7 +76,7 @@ const Target: typeof EventTarget = typeof EventTarget === 'undefined' ? (class {
  * ```
  */
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the interface below types methods that EventTarget has
-export class ReconnectingEventSource extends Target {
+export class ReconnectingEventSource extends EventTargetIfAny {
   static readonly CONNECTING = 0
   static readonly OPEN = 1
   static readonly CLOSED = 2
@@ -93,6 +91,7 @@ export class ReconnectingEventSource extends Target {
   /** @throws DOMException `SyntaxError` if the URL cannot be resolved, as the browser's does */
   constructor(url: string | URL, init: ReconnectingEventSourceInit = {}) {
     super()
+    if (!('dispatchEvent' in this)) throw configError('a platform with `EventTarget`', 'one without')
     const target = resolve(url)
     const { method = 'GET', idleTimeout, connectTimeout, maxEventBytes = 2 ** 20, signal: closing } = init
     check('', init)

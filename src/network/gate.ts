@@ -5,7 +5,7 @@
 import type { Alert } from '../primitives/alerts'
 import { callbackError } from '../primitives/callback'
 import { configError, isMillraceError, type MillraceError, type MillraceErrorCode } from '../primitives/errors'
-import { isRetryableStatus, networkError, requestError, unsendable } from '../primitives/http'
+import { isRetryableStatus, missing, networkError, requestError, unsendable } from '../primitives/http'
 import { isOffline, listen } from '../primitives/platform'
 import { reasonOf, throwIfAborted, untilAborted } from '../primitives/until-aborted'
 import { type BreakerEvent, closedBreaker, stepBreaker } from './breaker'
@@ -13,8 +13,21 @@ import { createEndpoints, type Endpoint, failuresPer100, recordOutcome, recordSe
 import type { NetworkContext } from './settings'
 import type { Priority } from './slots'
 
-/** The only place that calls `fetch`; looked up at every call, so that a polyfill or a mock may come later. */
-export const platformFetch: typeof fetch = (input, init) => fetch(input, init)
+/**
+ * The only place that calls `fetch`; looked up at every call, so that a polyfill or a mock may come later. A simulated
+ * DOM's signal, which the runtime's `fetch` refuses before it sends anything, is left out: who waits and who reads heed
+ * it themselves.
+ */
+export const platformFetch: typeof fetch = async (input, init) => {
+  if (typeof fetch !== 'function') throw missing('fetch')
+  try {
+    return await fetch(input, init)
+  } catch (error) {
+    const { name, message } = Object(error) as Error
+    if (!init?.signal || name !== 'TypeError' || !/AbortSignal/.test(message)) throw error
+    return fetch(input, { ...init, signal: null })
+  }
+}
 
 /** ms that an answer is waited for. */
 export const DEFAULT_TIMEOUT = 15_000

@@ -2,7 +2,7 @@
  * Signs that the page, the process or the machine cannot keep up: timers that come late, long tasks, a CPU under pressure. Costs no
  * timer of its own.
  */
-import { isHidden } from './platform'
+import { attempt, isHidden } from './platform'
 
 /** Timers this late in a row are a sign; a single one may be a pause of the garbage collector. */
 const IN_A_ROW = 3
@@ -46,14 +46,15 @@ interface Observer {
   observe(source: string): Promise<void>
   disconnect(): void
 }
-declare const PressureObserver: (new (callback: (records: PressureRecord[]) => void) => Observer) | undefined
+declare const document: { readonly featurePolicy: { allowsFeature(name: string): boolean } }
+declare const PressureObserver: new (callback: (records: PressureRecord[]) => unknown) => Observer
 
 /** Calls `tell` when the CPU is under critical pressure, where the browser says so. Returns the stop. */
 export function watchCpu(tell: () => unknown): () => void {
-  if (typeof PressureObserver === 'undefined') return () => {}
-  const observer = new PressureObserver((records) => {
-    if (records.some(({ state }) => state === 'critical')) tell()
-  })
-  observer.observe('cpu').catch(() => {})
-  return () => observer.disconnect()
+  // A frame that may not is told so by an error in the console, not by one that could be caught.
+  if (attempt(() => document.featurePolicy.allowsFeature('compute-pressure')) === false) return () => {}
+  const isCritical = ({ state }: PressureRecord) => state === 'critical'
+  const observer = attempt(() => new PressureObserver((records) => records.some(isCritical) && tell()))
+  attempt(() => observer?.observe('cpu').catch(() => {}))
+  return () => observer?.disconnect()
 }

@@ -13,7 +13,7 @@ export function resolveUrl(url: string | URL, base?: string | URL): URL {
 
 /** What a page's own URLs are relative to; undefined outside of pages and workers. */
 export function pageUrl(): string | undefined {
-  return typeof document === 'undefined' ? globalThis.location?.href : document.baseURI
+  return attempt(() => (typeof document === 'undefined' ? location.href : document.baseURI))
 }
 
 /** Undefined where a URL has none, such as that of a page in a file. */

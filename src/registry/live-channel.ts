@@ -4,6 +4,7 @@ import type { JsonAnswer } from '../network/coordinated-fetch'
 import type { AlertCode } from '../primitives/alerts'
 import { callbackError } from '../primitives/callback'
 import { MillraceError } from '../primitives/errors'
+import { soon } from '../primitives/platform'
 import { printable } from '../primitives/printable'
 import type { AskOptions, SnapshotSink, SnapshotSource } from '../sources/snapshot-source'
 import type { StreamSink, StreamSource, StreamState } from '../sources/stream-source'
@@ -132,7 +133,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     this.snapshot?.reschedule()
     this.#wantAnswer()
     const ended = this.#ended
-    queueMicrotask(() => {
+    soon(() => {
       if (subscriber.owedState) this.subscribers.tell(subscriber)
       if (ended) this.subscribers.tellEnd(subscriber, ended.error)
     })
@@ -642,7 +643,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     this.#figures = this.figures()
     this.#hadResumed = stream.resumed()
     this.#open = this.stream = undefined
-    queueMicrotask(() => {
+    soon(() => {
       if (this.stream !== stream) stream.detach(this)
     })
     snapshot.reschedule()

@@ -5,7 +5,7 @@
 import type { Coordination, JsonAnswer } from '../network/coordinated-fetch'
 import { isMillraceError, type MillraceError } from '../primitives/errors'
 import { networkError } from '../primitives/http'
-import { isOffline } from '../primitives/platform'
+import { isOffline, soon } from '../primitives/platform'
 import { shareStructure } from '../primitives/structural-sharing'
 import { endpointOf } from '../primitives/url'
 import { Audience } from './audience'
@@ -140,7 +140,7 @@ export function createSnapshotSource(
       const known = last
       const polls = sink.interval() !== Infinity
       if (known && state.name === 'polling' && takesAnyAnswer(sink) && (polls || isYoung(sink.maxAge())))
-        queueMicrotask(() => sinks.has(sink) && last === known && sink.onAnswer(known, endpoint))
+        soon(() => sinks.has(sink) && last === known && sink.onAnswer(known, endpoint))
     },
     detach(sink) {
       audience.delete(sink)

@@ -1,6 +1,7 @@
 /** What a stream's request says, and what its answer means. */
 import { requestError, statusError, toHeaders } from '../primitives/http'
 import { printable } from '../primitives/printable'
+import { encodeUtf8 } from '../primitives/utf-8'
 
 const STREAM = 'text/event-stream'
 
@@ -22,7 +23,7 @@ export function streamHeaders(given: HeadersInit | undefined, lastEventId: strin
 
 /** Most are plain ASCII, and then a runtime without an encoder can send them too. */
 function asHeader(id: string): string {
-  return /^[ -~]*$/.test(id) ? id : String.fromCharCode(...new TextEncoder().encode(id))
+  return /^[ -~]*$/.test(id) ? id : String.fromCharCode(...encodeUtf8(id))
 }
 
 /** Whether the answer says that what came after this id is not what follows: it has `Last-Event-ID`, and another one. */

@@ -1,11 +1,4 @@
-/** Made when first needed: a runtime that has none fails where something is to be decoded, not where this is imported. */
-let whole: TextDecoder | undefined
-
-/** Keeps a byte order mark: the parser takes one away, and two would go otherwise. */
-function decodeWhole(bytes: Uint8Array): string {
-  whole ??= new TextDecoder(undefined, { ignoreBOM: true })
-  return whole.decode(bytes)
-}
+import { decodeUtf8 } from '../primitives/utf-8'
 
 /**
  * Bytes to text, chunk by chunk, characters split anywhere. Whole characters alone are decoded, what is cut off waits for
@@ -15,11 +8,11 @@ export function createDecoder(): (chunk: Uint8Array) => string {
   let rest: Uint8Array | undefined
   return (chunk) => {
     // As nearly all chunks do, it ends with an ASCII character.
-    if (!rest && (chunk.length === 0 || (chunk[chunk.length - 1] as number) < 0x80)) return decodeWhole(chunk)
+    if (!rest && (chunk.length === 0 || (chunk[chunk.length - 1] as number) < 0x80)) return decodeUtf8(chunk)
     const bytes = rest ? joined(rest, chunk) : chunk
     const cut = bytes.length - cutOff(bytes)
     rest = cut < bytes.length ? bytes.slice(cut) : undefined
-    return decodeWhole(bytes.subarray(0, cut))
+    return decodeUtf8(bytes.subarray(0, cut))
   }
 }
 

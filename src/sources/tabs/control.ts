@@ -3,6 +3,7 @@ import type { KeptAnswer } from '../../network/coordinated-fetch'
 import type { Alert } from '../../primitives/alerts'
 import { hashKey } from '../../primitives/hash-key'
 import { type PageSignal, watchPage } from '../../primitives/page-signals'
+import { attempt } from '../../primitives/platform'
 import { malformed, type TabChannel, type TabPlatform, tabName } from './platform'
 import { isHeaderList } from './wire'
 
@@ -69,7 +70,8 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
 
   function listen(): void {
     if (channel) return
-    channel = tabs.open(tabName('control', ''))
+    channel = attempt(() => tabs.open(tabName('control', '')))
+    if (!channel) return
     channel.onmessage = ({ data }) => {
       try {
         receive(data)

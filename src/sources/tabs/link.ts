@@ -4,7 +4,7 @@
  */
 import type { AlertCode } from '../../primitives/alerts'
 import type { Timers } from '../../primitives/clock'
-import { attempt } from '../../primitives/platform'
+import { attempt, soon } from '../../primitives/platform'
 import { type ElectionEvent, type ElectionState, elect } from './election'
 import { malformed, type TabChannel, type TabPlatform } from './platform'
 
@@ -231,7 +231,7 @@ export function createLink(
   function greet(): void {
     if (isGreeting) return
     isGreeting = true
-    queueMicrotask(() => {
+    soon(() => {
       if (isGreeting && state === 'standby') post('hello', hooks.greeting())
       isGreeting = false
     })
