@@ -229,6 +229,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     return {
       subscribe: (onChange) => {
         throwIfClosed()
+        check('', storeOptions)
         return registry.subscribe(channel, { state: onChange }, { delivery: 'frame', ...storeOptions }, true)
           .unsubscribe
       },

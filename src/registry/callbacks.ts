@@ -33,3 +33,10 @@ export function ignoreRejection(answer: PromiseLike<unknown>): void {
 export function mayReject(answer: unknown): answer is PromiseLike<unknown> {
   return typeof answer === 'object' && answer !== null && isThenable(answer)
 }
+
+/** What a function answers that must answer at once. @throws TypeError if it is a promise, whose end nobody waits for */
+export function answered<T>(answer: T, expected: string): T {
+  if (!mayReject(answer)) return answer
+  ignoreRejection(answer)
+  throw new TypeError(`It answered a promise: expected ${expected} at once.`)
+}

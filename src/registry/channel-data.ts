@@ -7,7 +7,7 @@
  */
 import { shareStructure } from '../primitives/structural-sharing'
 import { charactersOf, type Message } from '../stream/messages'
-import { ignoreRejection, mayReject } from './callbacks'
+import { answered } from './callbacks'
 import { type Decoded, decode, decodePlain, type Invalid, isEvent, isPlain, type Reading } from './decode'
 import type { ChannelDefinition, Position, StreamEvent } from './define-channel'
 import { EventRate } from './event-rate'
@@ -331,7 +331,7 @@ export class ChannelData {
   /** Undefined for an event outside of the order, NaN for one whose number cannot be told. */
   #numberOf(event: StreamEvent): number | undefined {
     try {
-      return this.#owner.definition().sequence?.(event)
+      return answered(this.#owner.definition().sequence?.(event), 'a number')
     } catch (cause) {
       this.#owner.threw('sequence', cause)
       return Number.NaN
@@ -382,12 +382,9 @@ export class ChannelData {
   #fold(event: StreamEvent): void {
     const { reduce } = this.#owner.definition()
     try {
-      const next = reduce ? reduce(this.#hasBase ? this.value : this.#initial, event) : event.data
-      if (reduce && mayReject(next)) {
-        ignoreRejection(next)
-        throw new TypeError('It answered a promise: expected the state at once.')
-      }
-      this.value = next
+      this.value = reduce
+        ? answered(reduce(this.#hasBase ? this.value : this.#initial, event), 'the state')
+        : event.data
       this.#hasBase = true
       this.isKept = false
     } catch (cause) {
@@ -403,12 +400,7 @@ export class ChannelData {
   /** Whether a function of the channel's own says so. */
   #asks(name: string, ask: () => unknown): boolean {
     try {
-      const answer = ask()
-      if (mayReject(answer)) {
-        ignoreRejection(answer)
-        throw new TypeError('It answered a promise: expected true or false at once.')
-      }
-      return answer === true
+      return answered(ask(), 'true or false') === true
     } catch (cause) {
       this.#owner.threw(name, cause)
       return false

@@ -1,6 +1,7 @@
 /** A channel's events as an async iterable, with a bounded buffer between a fast stream and a slow loop. */
 import { check } from '../primitives/check'
 import { MillraceError } from '../primitives/errors'
+import { answered } from './callbacks'
 import type { Observer } from './subscriber'
 
 /** How events are buffered for a `for await` loop. */
@@ -68,7 +69,7 @@ export function createEventIterator<E>(
   function fewer(choose: (buffered: E[]) => E[]): E[] {
     const before = waiting
     try {
-      const left = choose([...before])
+      const left = answered(choose([...before]), 'a list of events')
       if (!Array.isArray(left)) throw new TypeError('It did not answer a list of events.')
       return left.slice(-buffer)
     } catch (cause) {

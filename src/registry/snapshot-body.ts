@@ -3,7 +3,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { JsonAnswer } from '../network/coordinated-fetch'
 import { isThenable } from '../primitives/callback'
 import { issueAt, outcomeOf } from '../primitives/printable'
-import { ignoreRejection, type Mishap } from './callbacks'
+import { answered, ignoreRejection, type Mishap } from './callbacks'
 import type { ChannelDefinition, Position } from './define-channel'
 
 export type SnapshotBody =
@@ -30,12 +30,7 @@ export function readSnapshot(
     const where = position ? position(body, headers) : id === null ? undefined : { id }
     const stands = placeOf(where)
     name = 'fromSnapshot'
-    const state = fromSnapshot ? fromSnapshot(body) : body
-    if (isThenable(state)) {
-      ignoreRejection(state)
-      return threw(new TypeError('It answered a promise: expected the state at once.'))
-    }
-    return { value: state, position: stands }
+    return { value: fromSnapshot ? answered(fromSnapshot(body), 'the state') : body, position: stands }
   }
   try {
     const result = schema?.['~standard'].validate(value)

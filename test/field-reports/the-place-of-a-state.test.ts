@@ -291,6 +291,26 @@ test('a handler that rejects later is told once by its name, and starves nobody'
   ])
 })
 
+test.each(['reduce', 'until', 'done', 'sequence', 'normalize'] as const)(
+  'an asynchronous `%s` is told by its name, and what it rejects with ends nothing',
+  async (name) => {
+    const reported = catchReported()
+    const feed = await startFeed()
+    const { client, alerts } = startClient()
+    const rejects = async () => Promise.reject(new Error('later'))
+    const channel = defineChannel({ key: 'later', stream: feed.streamUrl, initial: 0, [name]: rejects } as never)
+    const watched = watch(client, channel)
+    await until(() => feed.open === 1)
+    feed.write(block('a', { id: 1 }) + block('b', { id: 2 }))
+    await until(() => client.stats().channels[0]!.lastEventId === '2')
+    await until(() => reported.length + alerts.length > 0)
+    const told = [...reported, ...alerts].map((each) => (each as Error).message).join()
+    expect(told).toContain(`\`${name}\``)
+    expect(watched.errors).toEqual([])
+    expect(feed.streamRequests).toHaveLength(1)
+  },
+)
+
 describe('a key with two targets, seen by views', () => {
   const of = (url: string) => defineChannel({ key: 'edited', snapshot: url })
 
