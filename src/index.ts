@@ -50,3 +50,14 @@ export type { Delivery, Observer, SubscribeOptions, Subscription } from './regis
 export { configure, coordinatedFetch, getClient, subscribe } from './singleton'
 export type { PauseReason } from './sources/conditions'
 export type { Target, TargetRequest } from './sources/target'
+export { noStats } from './stats'
+export {
+  createView,
+  type JsonOptions,
+  jsonChannel,
+  type Look,
+  type MaybeChannel,
+  type Seen,
+  type View,
+  type ViewOptions,
+} from './view'

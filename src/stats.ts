@@ -1,5 +1,5 @@
 /** What a client knows about itself, put together when asked. */
-import type { ChannelStats, Client, EndpointStats } from './client-api'
+import type { ChannelStats, Client, EndpointStats, Stats } from './client-api'
 import { type Endpoint, figuresOf } from './network/endpoints'
 import type { Gate } from './network/gate'
 import type { LiveChannel } from './registry/live-channel'
@@ -65,4 +65,18 @@ export function healthOf(
   }
   const status = broken.length > 0 ? 'unhealthy' : poor.length > 0 ? 'degraded' : 'healthy'
   return { status, reasons: [...broken, ...poor] }
+}
+
+/** Those of a client to whom nothing has happened: what a server renders, and a page hydrates. */
+export const noStats: Stats = {
+  since: 0,
+  enabled: true,
+  subscriptions: { active: 0, total: 0, rejected: 0, averageLifetime: 0 },
+  channels: [],
+  requests: { asked: 0, sent: 0, shared: 0, cached: 0, failed: 0, refused: 0, saved: 0 },
+  endpoints: [],
+  cache: { entries: 0, bytes: 0 },
+  timers: [],
+  tabs: { shared: false, leading: 0, following: 0 },
+  memory: 0,
 }

@@ -22,7 +22,7 @@ const house: House = Object.fromEntries(
 const FLOORS = [['primitives'], ['stream', 'network'], ['sources'], ['registry'], ['']]
 const ADAPTERS = ['vanilla', 'react', 'vue', 'devtools', 'testing', 'cli']
 /** The files of the top floor. */
-const TOP = /^(client|client-api|client-settings|stats|singleton|index|reconnecting-event-source)(-[a-z-]+)?\.ts$/
+const TOP = /^(client|client-api|client-settings|stats|singleton|index|reconnecting-event-source|view)(-[a-z-]+)?\.ts$/
 
 const THE_CLOCK = 'primitives/clock.ts'
 const THE_GATE = 'network/gate.ts'

@@ -368,7 +368,16 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     const answer: JsonAnswer = { value: shared, headers, key, url, bytes, isSecret, at, sentAt }
     if (key === undefined || !flight.isCurrent() || isOlder(answer, known)) return answer
     if (isKept(key, errand.ttl) && keep(key, url, flight, headers, answer, bytes) && !isSecret && !errand.isTold)
-      context.onKept({ key, url, value, headers: [...headers], bytes, age: 0, sentAgo: at - sentAt, toldAt: clock.now() })
+      context.onKept({
+        key,
+        url,
+        value,
+        headers: [...headers],
+        bytes,
+        age: 0,
+        sentAgo: at - sentAt,
+        toldAt: clock.now(),
+      })
     tellFollowers(answer)
     return answer
   }

@@ -1,7 +1,21 @@
 import { type Client, getClient } from 'millrace'
 import { type Context, createContext, createElement, type ReactNode, useContext } from 'react'
 
-const ClientContext: Context<Client | undefined> = createContext<Client | undefined>(undefined)
+type Provided = Context<Client | undefined>
+
+/** Registered, so that the provider of one copy of the adapter serves the hooks of another; each React has its own. */
+const place = Symbol.for('millrace.react')
+const holder = globalThis as { [place]?: WeakMap<typeof createContext, Provided> }
+
+function contextOf(react: typeof createContext): Provided {
+  holder[place] ??= new WeakMap()
+  const known = holder[place].get(react)
+  const context = known ?? react<Client | undefined>(undefined)
+  if (!known) holder[place].set(react, context)
+  return context
+}
+
+const ClientContext: Provided = /* @__PURE__ */ contextOf(createContext)
 
 export interface MillraceProviderProps {
   /** The client of all components below. Make it once, outside of them. */
@@ -25,6 +39,9 @@ export function MillraceProvider({ client, children }: MillraceProviderProps): R
   return createElement(ClientContext.Provider, { value: client }, children)
 }
 
+/** The client of the nearest provider, if there is one. */
+export const useProvided = (): Client | undefined => useContext(ClientContext)
+
 /**
  * The client of the nearest {@link MillraceProvider}, else the page's one.
  *
@@ -39,5 +56,5 @@ export function MillraceProvider({ client, children }: MillraceProviderProps): R
  * ```
  */
 export function useClient(): Client {
-  return useContext(ClientContext) ?? getClient()
+  return useProvided() ?? getClient()
 }

@@ -1,4 +1,4 @@
-import type { Channel, ChannelStatus } from 'millrace'
+import type { ChannelStatus, MaybeChannel } from 'millrace'
 import { type UseChannelOptions, useChannel } from './use-channel'
 
 export type UseEventsOptions<E> = Pick<UseChannelOptions<unknown, E>, 'enabled' | 'interval' | 'onError' | 'label'>
@@ -23,7 +23,7 @@ export type UseEventsOptions<E> = Pick<UseChannelOptions<unknown, E>, 'enabled' 
  * ```
  */
 export function useEvents<S, E>(
-  channel: Channel<S, E> | null | false | undefined,
+  channel: MaybeChannel<S, E>,
   handler: (event: E) => void,
   options: UseEventsOptions<E> = {},
 ): ChannelStatus {

@@ -1,4 +1,4 @@
-import { createClient, type Stats } from 'millrace'
+import { noStats, type Stats } from 'millrace'
 import { useEffect, useState } from 'react'
 import { useClient } from './provider'
 
@@ -17,12 +17,7 @@ import { useClient } from './provider'
  */
 export function useStats(): Stats {
   const client = useClient()
-  const [stats, setStats] = useState(beforeAnything)
+  const [stats, setStats] = useState(noStats)
   useEffect(() => client.on('stats', setStats), [client])
   return stats
-}
-
-/** What a server renders, and a page hydrates: those of a client to whom nothing has happened. */
-function beforeAnything(): Stats {
-  return { ...createClient().stats(), since: 0 }
 }

@@ -56,6 +56,11 @@ export const complete: Connectivity = /* @__PURE__ */ show('complete')
 export const failed = (error: MillraceError): Connectivity => show('failed', error)
 const paused = (by: PauseReason): Connectivity => show('paused', undefined, 0, undefined, by)
 
+/** The state of a channel of which nothing but this is known. */
+export function stateOf<S>(data: S | undefined, how: Connectivity = idle, updatedAt?: number): ChannelState<S> {
+  return Object.freeze({ ...how, data, updatedAt, role: undefined, isStale: updatedAt !== undefined })
+}
+
 /** If it was the guard that closed the gate, it is not the source that fails. */
 function retrying(error: MillraceError | undefined, failures: number, retryAt: number | undefined): Connectivity {
   return error?.code === 'runaway'

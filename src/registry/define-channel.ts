@@ -224,7 +224,7 @@ export interface ChannelDefinition extends CommonOptions<StreamEvent> {
   readonly reduce?: (state: unknown, event: StreamEvent) => unknown
   readonly fromSnapshot?: (body: unknown) => unknown
   /** ms: an answer that somebody else was given is new enough for this long. @defaultValue not at all */
-  readonly maxAge?: number | undefined
+  readonly maxAge?: number | 'cache.ttl' | undefined
   /** How often what is asked once is tried again before it has failed. @defaultValue until it answers */
   readonly retry?: number | undefined
   readonly priority?: Priority | undefined

@@ -122,7 +122,8 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
 
   /** Who comes to what is asked once takes an answer that is young enough, or has one asked for. */
   #wantAnswer(): void {
-    if (this.subscribers.all().size > 0 && this.#isAskedOnce()) void this.snapshot?.pull('foreground', false, this.#definition.maxAge)
+    if (this.subscribers.all().size > 0 && this.#isAskedOnce())
+      void this.snapshot?.pull('foreground', false, this.maxAge())
   }
 
   /** Asks for the snapshot now, or connects now; a failed or complete channel starts again. */
@@ -283,7 +284,8 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   }
 
   maxAge(): number | undefined {
-    return this.#definition.maxAge
+    const { maxAge } = this.#definition
+    return maxAge === 'cache.ttl' ? this.#context.settings.cache.ttl : maxAge
   }
 
   retries(): number {

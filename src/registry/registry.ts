@@ -3,7 +3,7 @@ import { configError, MillraceError } from '../primitives/errors'
 import type { SourceContext } from '../sources/source-context'
 import type { Sources } from '../sources/sources'
 import { targetIdentity } from '../sources/target'
-import { type ChannelState, idle } from './channel-state'
+import { type ChannelState, stateOf } from './channel-state'
 import { type Channel, type ChannelDefinition, definitionOf } from './define-channel'
 import { type Kept, LiveChannel } from './live-channel'
 import type { RegistryContext, RegistrySettings } from './registry-context'
@@ -203,7 +203,7 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
   function idleState<S>(of: object, data: unknown, updatedAt: number | undefined): ChannelState<S> {
     let state = idleStates.get(of)
     if (!state) {
-      state = Object.freeze({ ...idle, data, updatedAt, role: undefined, isStale: updatedAt !== undefined })
+      state = stateOf(data, undefined, updatedAt)
       idleStates.set(of, state)
     }
     return state as ChannelState<S>

@@ -24,6 +24,10 @@ export function createMillrace({ client }: { client: Client }): Plugin<[]> {
   }
 }
 
+/** The client of the app, if it has one. */
+export const useProvided = (): Client | undefined =>
+  hasInjectionContext() ? inject<Client | undefined>(place, undefined) : undefined
+
 /**
  * The client of the app, or the page's one if it has none. Works wherever Vue's `inject` does; elsewhere it is the
  * page's.
@@ -37,5 +41,5 @@ export function createMillrace({ client }: { client: Client }): Plugin<[]> {
  * ```
  */
 export function useClient(): Client {
-  return (hasInjectionContext() && inject(place, undefined)) || getClient()
+  return useProvided() ?? getClient()
 }

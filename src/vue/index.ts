@@ -1,6 +1,6 @@
+export type { MaybeChannel } from 'millrace'
 export { createMillrace, useClient } from './client'
-export type { MaybeChannel, UseChannelOptions, UseChannelReturn } from './live'
-export { useChannel } from './use-channel'
+export { type UseChannelOptions, type UseChannelReturn, useChannel } from './use-channel'
 export { type UseEventsOptions, useEvents } from './use-events'
 export { type UseJsonOptions, type UseJsonReturn, useJson } from './use-json'
 export { useStats } from './use-stats'

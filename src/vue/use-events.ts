@@ -1,6 +1,6 @@
-import type { ChannelStatus } from 'millrace'
+import type { ChannelStatus, MaybeChannel } from 'millrace'
 import { type MaybeRefOrGetter, type Ref, toValue } from 'vue'
-import { live, type MaybeChannel, type UseChannelOptions } from './live'
+import { type UseChannelOptions, useChannel } from './use-channel'
 
 /** How {@link useEvents} takes part. */
 export type UseEventsOptions = Pick<UseChannelOptions<unknown, unknown>, 'enabled' | 'interval' | 'onError' | 'label'>
@@ -23,5 +23,5 @@ export function useEvents<S, E>(
   handler: (event: E) => void,
   options?: MaybeRefOrGetter<UseEventsOptions | undefined>,
 ): Readonly<Ref<ChannelStatus>> {
-  return live<S, E>(channel, () => ({ ...toValue(options), onEvent: handler })).status
+  return useChannel<S, E>(channel, () => ({ ...toValue(options), onEvent: handler })).status
 }

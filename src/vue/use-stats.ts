@@ -1,6 +1,6 @@
-import type { Stats } from 'millrace'
+import { getClient, noStats, type Stats } from 'millrace'
 import { type Ref, shallowRef } from 'vue'
-import { useClient } from './client'
+import { useProvided } from './client'
 import { whileActive } from './while-active'
 
 /**
@@ -16,12 +16,12 @@ import { whileActive } from './while-active'
  * ```
  */
 export function useStats(): Readonly<Ref<Stats>> {
-  const client = useClient()
-  const stats = shallowRef(client.stats())
+  const client = useProvided()
+  const stats = shallowRef(noStats)
   whileActive(
     () => '',
     () =>
-      client.on('stats', (now) => {
+      (client ?? getClient()).on('stats', (now) => {
         stats.value = now
       }),
   )

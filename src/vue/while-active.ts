@@ -1,4 +1,7 @@
-/** When something is open: while its component is mounted and active, or while its scope lasts. Never in a server render. */
+/**
+ * When something is open: while its component is mounted and active, or while its scope lasts. Never on a server, where an
+ * `await` may have made Vue forget which component is asking.
+ */
 import {
   getCurrentInstance,
   getCurrentScope,
@@ -38,6 +41,8 @@ export function whileActive(identity: WatchSource<string>, open: () => () => voi
 
   const instance = getCurrentInstance()
   const scope = getCurrentScope()
+  if (!instance && isServer()) return
+  if (!instance && !scope) warn()
   watch(identity, () => close && move())
   if (scope) onScopeDispose(stop)
   // Another scope (a store's, a shared composable's) outlives the component that happens to be the first to ask.
@@ -48,4 +53,16 @@ export function whileActive(identity: WatchSource<string>, open: () => () => voi
   if (!instance || instance.isMounted) start()
   // A server runs neither hook. What has an element already is being hydrated: its first render has to be the server's.
   else (instance.vnode.el ? onMounted : onBeforeMount)(start)
+}
+
+const isServer = (): boolean => typeof document === 'undefined' && !('WorkerGlobalScope' in globalThis)
+
+let hasWarned = false
+
+function warn(): void {
+  if (hasWarned) return
+  hasWarned = true
+  console.warn(
+    '[millrace] A composable was called outside of a component and of any effect scope: nobody closes what it opens. Call it before the first `await` of `setup`, or in `effectScope().run()`.',
+  )
 }

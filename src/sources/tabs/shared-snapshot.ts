@@ -367,7 +367,8 @@ export function createSharedSnapshot(
       requests.learn({ key, url, value, headers, bytes, age, sentAgo, toldAt })
     tellWish()
     audience.each((sink) => {
-      const isOfUse = !late || (takesAnyAnswer(sink) && (sink.interval() !== Infinity || ageOf(answer) < (sink.maxAge() ?? Infinity)))
+      const isOfUse =
+        !late || (takesAnyAnswer(sink) && (sink.interval() !== Infinity || ageOf(answer) < (sink.maxAge() ?? Infinity)))
       if (isOfUse) sink.onAnswer(answer, local.endpoint())
     })
   }
