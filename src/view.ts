@@ -109,10 +109,10 @@ export function createView<S, E, T = S>(): View<S, E, T> {
 
   return {
     look(client, channel, options, label) {
-      const { select, isEqual = Object.is, enabled, interval, onEvent } = options ?? {}
+      const { select, isEqual = Object.is, enabled, interval, onEvent, label: given } = options ?? {}
       const isWanted = Boolean(channel) && enabled !== false
       const key = channel ? channel.key : undefined
-      const identity = String([key, isWanted, interval, !onEvent])
+      const identity = String([key, isWanted, interval, !onEvent, given])
       const tie =
         committed.tie && committed.tie.client === client && committed.tie.identity === identity
           ? committed.tie

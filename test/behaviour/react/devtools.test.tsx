@@ -55,7 +55,7 @@ test('React DevTools shows the status and the role of a channel beside the hook'
   await until(() => page.text === 'reconnecting')
   expect(shown()).toEqual([{ name: 'Channel', value: 'reconnecting solo' }])
   page.render(<Wheel isWanted={false} />)
-  expect(shown()).toEqual([{ name: 'Channel', value: false }])
+  expect(shown()).toEqual([{ name: 'Channel', value: 'idle' }])
 })
 
 test('and of one that nobody has yet, the status alone', () => {

@@ -91,7 +91,7 @@ describe.each([
     const { client } = startClient()
     const page = hydrate(html, <Page />, client)
     const first = page.container.querySelector('li')
-    await until(() => page.text.startsWith('ann live true false liveann complete ann polling'))
+    await until(() => page.text.startsWith('ann live true false liveann polling ann polling'))
     feed.write(block('"ben"'))
     await until(() => page.text.startsWith('ann,ben live'))
     // The nodes of the server are still there.

@@ -539,7 +539,7 @@ describe('unmounting', () => {
   })
 })
 
-test('one key with two targets goes to the error boundary', async () => {
+test('one key with two targets is shown as failed, and nothing is thrown while rendering', async () => {
   vi.spyOn(console, 'error').mockImplementation(() => {})
   const feed = await startBoard()
   const { client } = startClient()
@@ -553,8 +553,10 @@ test('one key with two targets goes to the error boundary', async () => {
     }
   }
   function Other() {
-    useChannel(defineChannel<unknown>({ key: ['state', 'k'], snapshot: feed.server.url('/elsewhere') }))
-    return null
+    const { status, error } = useChannel(
+      defineChannel<unknown>({ key: ['state', 'k'], snapshot: feed.server.url('/elsewhere') }),
+    )
+    return `${status} ${error?.message}`
   }
   const page = render(
     <>
@@ -565,5 +567,5 @@ test('one key with two targets goes to the error boundary', async () => {
     </>,
     client,
   )
-  await until(() => page.text.includes('one target for the channel key'))
+  await until(() => page.text.includes('failed Expected one target for the channel key'))
 })

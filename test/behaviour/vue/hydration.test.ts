@@ -46,9 +46,9 @@ test('shows what the server has sent, then what is live, without a mismatch', as
     }
   })
   const { shown, complaints, html } = await hydrate(feed, Board)
-  expect(html).toBe('<p>initial idle undefined idle</p>')
+  expect(html).toBe('<p>initial connecting undefined connecting</p>')
   const [, hydrated] = renders
-  expect(hydrated).toBe('initial idle undefined idle')
+  expect(hydrated).toBe('initial connecting undefined connecting')
   await until(() => shown.text === 'from before live 1 complete')
   expect(feed.streamRequests).toHaveLength(1)
   expect(complaints()).toEqual([])
@@ -68,7 +68,7 @@ test('does so for a scope of its own, and for a component that is waited for', a
     },
   })
   const { shown, complaints, html } = await hydrate(feed, () => h(Suspense, () => h('div', [h(Shared), h(Late)])))
-  expect(html).toBe('<div><p>idle</p><p>initial</p></div>')
+  expect(html).toBe('<div><p>connecting</p><p>initial</p></div>')
   await until(() => shown.text === 'livefrom before')
   expect(complaints()).toEqual([])
 })

@@ -177,7 +177,7 @@ describe('outside of components', () => {
         watchEffect(() => seen.push([status.value, data.value, body.value]))
       }),
     )
-    expect(client.stats().subscriptions.active).toBe(1)
+    expect(client.stats().subscriptions.active).toBe(2)
     await until(() => feed.open === 1)
     feed.write(block('one'))
     await until(() => JSON.stringify(seen.at(-1)) === '["live","one","body"]')

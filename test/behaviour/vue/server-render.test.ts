@@ -58,7 +58,7 @@ test('opens nothing, schedules nothing, keeps nothing, and shows `initial`', asy
   const before = activeResources()
   let html = ''
   for (let n = 0; n < 100; n += 1) html = await render(page(server), client)
-  expect(html).toBe('<div><p>nobody idle false idle idle idle undefined idle 0</p></div>')
+  expect(html).toBe('<div><p>nobody connecting false idle connecting connecting undefined connecting 0</p></div>')
   expect(client.stats()).toMatchObject({
     channels: [],
     timers: [],
@@ -80,7 +80,7 @@ test('opens nothing for a scope of its own either, that is made during the rende
     const { status } = effectScope(true).run(() => useChannel(users(server)))!
     return () => h('p', status.value)
   })
-  expect(await render(Root, client)).toBe('<div><p>idle</p></div>')
+  expect(await render(Root, client)).toBe('<div><p>connecting</p></div>')
   expect(client.stats().subscriptions.total).toBe(0)
   expect(server.requests).toEqual([])
 })
@@ -90,5 +90,5 @@ test('shows nothing that another render has found out', async () => {
   const { client } = startClient()
   await client.refresh(users(server))
   expect(client.getState(users(server)).data).toEqual(['somebody else'])
-  expect(await render(page(server), client)).toContain('nobody idle')
+  expect(await render(page(server), client)).toContain('nobody connecting')
 })

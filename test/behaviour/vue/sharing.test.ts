@@ -84,7 +84,7 @@ describe('many components', () => {
     }
     mount(() => [h(Named), h(OfAFile)], client)
     const { channels } = client.stats()
-    expect(channels[0]?.subscribers.map(({ label }) => label)).toEqual(['UserBoard', 'sound', 'PriceTicker'])
+    expect(channels[0]?.subscribers.map(({ label }) => label)).toEqual(['UserBoard', 'sound', 'sound', 'PriceTicker'])
   })
 })
 
