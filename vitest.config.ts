@@ -54,7 +54,7 @@ export default defineConfig({
       {
         extends: true,
         resolve: withVue33,
-        test: { name: 'vue-3.3', include: ['test/behaviour/vue/**/*.test.ts'] },
+        test: { name: 'vue-3.3', include: ['test/behaviour/vue/**/*.test.ts', 'test/behaviour/view/vue.test.ts'] },
       },
       { extends: true, resolve: fromDist, test: { name: 'dist', include: publicTests } },
       {

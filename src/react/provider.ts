@@ -7,15 +7,16 @@ type Provided = Context<Client | undefined>
 const place = Symbol.for('millrace.react')
 const holder = globalThis as { [place]?: WeakMap<typeof createContext, Provided> }
 
-function contextOf(react: typeof createContext): Provided {
+/** Made with its first use: an import leaves nothing behind. */
+function contextOfThisReact(): Provided {
   holder[place] ??= new WeakMap()
-  const known = holder[place].get(react)
-  const context = known ?? react<Client | undefined>(undefined)
-  if (!known) holder[place].set(react, context)
+  let context = holder[place].get(createContext)
+  if (!context) {
+    context = createContext<Client | undefined>(undefined)
+    holder[place].set(createContext, context)
+  }
   return context
 }
-
-const ClientContext: Provided = /* @__PURE__ */ contextOf(createContext)
 
 export interface MillraceProviderProps {
   /** The client of all components below. Make it once, outside of them. */
@@ -36,11 +37,11 @@ export interface MillraceProviderProps {
  * ```
  */
 export function MillraceProvider({ client, children }: MillraceProviderProps): ReactNode {
-  return createElement(ClientContext.Provider, { value: client }, children)
+  return createElement(contextOfThisReact().Provider, { value: client }, children)
 }
 
 /** The client of the nearest provider, if there is one. */
-export const useProvided = (): Client | undefined => useContext(ClientContext)
+export const useProvided = (): Client | undefined => useContext(contextOfThisReact())
 
 /**
  * The client of the nearest {@link MillraceProvider}, else the page's one.

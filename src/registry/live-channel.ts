@@ -169,7 +169,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     if (!this.#isJoined()) return this.#visit()
     if (this.stream && this.stream.state().name !== 'open') this.stream.restart()
     this.snapshot?.reschedule(true)
-    // What is under way may be from before the change that it is asked for.
+    // What is under way may be from before the change that it is asked for; a user waits for it.
     await this.snapshot?.pull('foreground', true)
   }
 

@@ -1,8 +1,17 @@
-import { type Channel, type ChannelState, type Client, getClient, type SubscribeOptions } from 'millrace'
+import { type Client, createView, type MaybeChannel, type Seen, type ViewOptions } from 'millrace'
+
+/** How {@link bind} takes part in a channel. */
+export interface BindOptions<S, E, D = S> extends ViewOptions<S, E, D> {
+  /** @defaultValue the page's, `getClient()` */
+  client?: Client | undefined
+}
 
 /**
- * Renders a channel into an element: `render` is called with the state now and at every change, at most once a frame,
- * and the status is shown in `data-millrace-status` for CSS. Returns the unbind, which leaves what was rendered.
+ * Renders a channel into an element: `render` is called with what is known now and whenever a field that it reads is
+ * another, at most once a frame for data, and the status is shown in `data-millrace-status` for CSS. What cannot be had is
+ * 'failed', and reported. Returns the unbind, which leaves what was rendered.
+ *
+ * @param channel anything falsy: nothing is wanted, the status is 'idle'
  *
  * @example
  * ```ts
@@ -15,25 +24,29 @@ import { type Channel, type ChannelState, type Client, getClient, type Subscribe
  * })
  * ```
  */
-export function bind<T extends Element, S, E>(
+export function bind<T extends Element, S, E, D = S>(
   element: T,
-  channel: Channel<S, E>,
-  render: (state: ChannelState<S>, element: T) => void,
-  options: SubscribeOptions & { client?: Client } = {},
+  channel: MaybeChannel<S, E>,
+  render: (seen: Seen<D>, element: T) => void,
+  { client, ...options }: BindOptions<S, E, D> = {},
 ): () => void {
-  const { client = getClient(), ...subscribeOptions } = options
-  const { unsubscribe } = client.subscribe(
-    channel,
-    {
-      state(state) {
-        element.setAttribute('data-millrace-status', state.status)
-        render(state, element)
-      },
-    },
-    { delivery: 'frame', ...subscribeOptions },
-  )
+  const look = createView<S, E, D>().look(client, channel, options)
+  look.commit()
+  let isBound = true
+  let shown: Seen<D> | undefined
+  const show = () => {
+    const seen = look.see(look.known())
+    if (!isBound || seen === shown) return
+    shown = seen
+    element.setAttribute('data-millrace-status', seen.status)
+    render(seen, element)
+  }
+  const close = look.open(show)
+  // Not before this returns: `render` may unbind.
+  queueMicrotask(show)
   return () => {
-    unsubscribe()
+    isBound = false
+    close()
     element.removeAttribute('data-millrace-status')
   }
 }

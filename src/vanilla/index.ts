@@ -1,2 +1,2 @@
-export { bind } from './bind'
+export { type BindOptions, bind } from './bind'
 export { mount } from './mount'
