@@ -95,7 +95,7 @@ export function createInFlight(gate: Gate, clock: Pick<Timers, 'elapsed'>): InFl
 
   /** Whoever asks now does not wait for the budget of what is asked in the background. */
   function isFor({ kind, stage }: Shared, caller: Caller): boolean {
-    return stage !== 'waiting' || kind === 'foreground' || caller.kind === 'background'
+    return stage !== 'waiting' || kind === 'foreground' || kind === caller.kind || caller.kind === 'background'
   }
 
   function takeOff(
