@@ -218,6 +218,10 @@ type Schema<T> = StandardSchemaV1<unknown, T>
  * latest event's data; without `fromSnapshot` it is the snapshot's body. `reduce` must be pure, and idempotent where a
  * snapshot does not say where in the stream it stands.
  *
+ * The state's type is that of `initial`, else what `fromSnapshot` answers, else what comes out of `schema`, else the
+ * events' data. `defineChannel<State>` says it instead, and any events; `defineChannel<State, typeof events>` knows those
+ * too. An `initial` of a union that the compiler has narrowed (`const first: Job = { status: 'idle' }`) needs one of them.
+ *
  * @throws MillraceError `config` if there is neither a stream nor a snapshot, or an option is out of range
  *
  * @example
