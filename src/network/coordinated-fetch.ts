@@ -28,29 +28,29 @@ import type { Priority } from './slots'
 /** How one request is coordinated with the others. */
 export interface Coordination {
   /** ms that the answer may be reused; a request with `cache: 'no-store'`, `'reload'` or `'no-cache'` asks all the same. @defaultValue none for `fetch`, 2_000 for `json` */
-  ttl?: number
+  ttl?: number | undefined
   /** Join an equal GET or HEAD that is in flight. @defaultValue true */
-  dedupe?: boolean
+  dedupe?: boolean | undefined
   /** ms after `ttl` that an old answer stands in while a new one cannot be had. @defaultValue 300_000 */
-  staleIfError?: number
+  staleIfError?: number | undefined
   /**
    * ms that this caller waits, whatever for: its turn, the budget, a function for headers, retries, a refresh of
    * credentials, the answer's head, and the body where it is read for the caller (`json`, `ttl`). Whoever joins a request
    * in flight has its own. `Infinity` for as long as it takes. Then it rejects with `timeout`; the request goes on while
    * somebody else waits. @defaultValue 15_000
    */
-  timeout?: number
+  timeout?: number | undefined
   /**
    * How often an idempotent request is tried again, with backoff, within the background budget and the `timeout`; a retry
    * that comes too late for that is not waited for. Each caller's own, joined or not. @defaultValue 0
    */
-  retry?: number
+  retry?: number | undefined
   /** Who goes first when requests have to wait; nobody starves. A shared request is as urgent as the most urgent. @defaultValue 'normal' */
-  priority?: Priority
+  priority?: Priority | undefined
   /** Breaker, budget and concurrency of this name instead of the endpoint's own. */
-  group?: string
+  group?: string | undefined
   /** Names the caller in alerts and statistics. */
-  label?: string
+  label?: string | undefined
 }
 
 /** RFC 9110 section 9.2.2. */
@@ -127,7 +127,7 @@ export interface CoordinatedFetch {
   json<T>(
     input: RequestInfo | URL,
     init?: RequestInit,
-    coordination?: Coordination & { schema?: StandardSchemaV1<unknown, T> },
+    coordination?: Coordination & { schema?: StandardSchemaV1<unknown, T> | undefined },
   ): Promise<T>
   /**
    * Asks the server now, past all caches, and caches the answer; equal questions in flight are shared unless `dedupe` is
