@@ -264,7 +264,8 @@ export function createSnapshotSource(
       } else {
         followUp ??= before.done.then(() => {
           followUp = undefined
-          return pull(kind, true)
+          // Nobody may be left to be told.
+          return sinks.size > 0 ? pull(kind, true) : undefined
         })
         return followUp
       }
@@ -344,7 +345,10 @@ export function createSnapshotSource(
       return calm
     } catch (thrown) {
       if (signal.aborted) return undefined
-      const error = isMillraceError(thrown) ? thrown : networkError(endpoint, 'could not be asked', thrown)
+      // What a target turns out to be, no attempt will change.
+      const cause = isMillraceError(thrown) && isMillraceError(thrown.cause) ? thrown.cause : undefined
+      const reason = cause?.code === 'config' ? cause : thrown
+      const error = isMillraceError(reason) ? reason : networkError(endpoint, 'could not be asked', reason)
       failures++
       notBefore = clock.elapsed() + (error.retryAfter ?? 0)
       // A page instead of JSON may be a proxy's, for now: worth another look, slowly.
