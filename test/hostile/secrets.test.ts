@@ -205,7 +205,6 @@ type Way = [name: string, answer: Handler, ...codes: MillraceErrorCode[]]
 const ways: Way[] = [
   ...[400, 403, 404, 410, 429, 500, 503].map((code): Way => [`answers ${code}`, status(code), 'http']),
   ['answers 401', status(401), 'unauthorized'],
-  ['answers 204', (_, response) => response.writeHead(204, answeredHeaders).end(), 'invalid-body'],
   ['answers with half a JSON', says('application/json', answered.slice(0, -1)), 'invalid-body', 'content-type'],
   ['answers with a page of a login', says('text/html', `<title>${answered}</title>`), 'invalid-body', 'content-type'],
   ['answers with what does not fit', says('application/json', answered), 'invalid-body'],
