@@ -52,9 +52,31 @@ export interface ClientOptions {
   environment?: Environment
   /** Who is signed in: part of every source, cache and tab channel. @defaultValue null */
   identity?: string | null
-  /** Headers for every request: fixed, or a function that is asked again at every attempt. */
+  /**
+   * Origins that are the client's own beside that of `baseUrl` (else of the page): only they are sent its `headers` and
+   * `credentials`, and only their 401 calls `onUnauthorized`. A request to any other goes without, which is told once by
+   * an alert `config`; headers of the request itself go wherever it goes. Where there is neither a page nor a `baseUrl`
+   * nor this, the first origin that is asked is the client's own.
+   * @defaultValue none
+   * @throws MillraceError `config` for what is no absolute URL
+   *
+   * @example
+   * ```ts
+   * import { createClient } from 'millrace'
+   *
+   * const client = createClient({ baseUrl: 'https://example.com', origins: ['https://live.example.com'] })
+   * ```
+   */
+  origins?: readonly (string | URL)[]
+  /**
+   * Headers for every request to an origin of its own: fixed, or a function that is asked again at every attempt, and
+   * waited for 15 s at most.
+   */
   headers?: HeaderSource
-  /** Called on 401: `true` means refreshed, try once more. One call for all requests that wait for it. */
+  /**
+   * Called on 401 from an origin of its own: `true` means refreshed, try once more. One call for all requests that wait
+   * for it; 15 s at most.
+   */
   onUnauthorized?: (error: MillraceError) => boolean | Promise<boolean>
   credentials?: RequestCredentials
   /** @defaultValue the platform's, looked up at every call */

@@ -8,10 +8,11 @@ import { checkClient, withDefaults } from './primitives/check'
 import { detectEnvironment, type Environment } from './primitives/environment'
 import { configError } from './primitives/errors'
 import { toHeaders } from './primitives/http'
+import { isBrowser } from './primitives/platform'
+import { originOf } from './primitives/url'
 import type { RegistrySettings } from './registry/registry-context'
 
 export interface ClientSettings extends RegistrySettings {
-  readonly environment: Environment
   readonly thresholds: Thresholds
   readonly flags: Required<Flags>
   readonly debug: boolean | 'verbose'
@@ -31,23 +32,28 @@ const defaultThresholds: Thresholds = { errorRate: 0.05, memory: 50_000_000, lag
 export function settingsOf(options: ClientOptions): ClientSettings {
   checkClient({ ...options })
   const environment = options.environment ?? detectEnvironment()
-  if (typeof options.headers !== 'function') toHeaders(options.headers)
+  const { headers } = options
 
   const isTest = environment === 'test'
   const flags = withDefaults(flagsOn, options.flags)
   return {
     environment,
     baseUrl: options.baseUrl,
+    origins: (options.origins ?? []).map(toOrigin),
     credentials: options.credentials,
     fetch: options.fetch,
-    headers: options.headers,
+    // A copy: what is fixed may be part of a key, and another's answer would be found by it.
+    headers: headers && typeof headers !== 'function' ? toHeaders(headers) : headers,
     onUnauthorized: options.onUnauthorized,
     identity: options.identity ?? null,
     interval: options.interval ?? INTERVALS[environment],
     shortestInterval: isTest ? 200 : 1_000,
     backoff: withDefaults(defaultBackoff, options.backoff),
     breaker: withDefaults(defaultBreaker, options.breaker),
-    limits: withDefaults({ ...defaultLimits, ...(isTest && { backgroundPerMinute: 600 }) }, options.limits),
+    limits: withDefaults(
+      { ...defaultLimits, ...(isTest && { backgroundPerMinute: 600 }), ...(!isBrowser() && { streams: Infinity }) },
+      options.limits,
+    ),
     cache: withDefaults(defaultCache, options.cache),
     thresholds: withDefaults(defaultThresholds, options.thresholds),
     rollout: options.rollout,
@@ -55,6 +61,13 @@ export function settingsOf(options: ClientOptions): ClientSettings {
     streaming: flags.streaming,
     debug: options.debug ?? false,
   }
+}
+
+function toOrigin(given: string | URL): string {
+  const origin = originOf(given)
+  if (origin === undefined)
+    throw configError("`origins` to be a list of origins, such as 'https://api.example.com'", 'another')
+  return origin
 }
 
 /** What decides which sources a client has: fixed with its first use. */

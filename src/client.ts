@@ -57,9 +57,9 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
   const settings: ClientSettings = settingsOf(options)
   const lag = watchLag(
     () => settings.thresholds.lag,
-    (ms) => underPressure(`timers come ${Math.round(ms)} ms late`, ms),
+    (ms) => underPressure(`Timers come ${Math.round(ms)} ms late`, ms),
   )
-  const clock = trackTimers(options.clock ?? systemClock, lag.onTimer)
+  const clock = trackTimers(options.clock ?? systemClock, (lateBy) => lag.onTimer(lateBy, clock.elapsed()))
   const since = clock.now()
   const counters: RequestCounters = { asked: 0, sent: 0, shared: 0, cached: 0, failed: 0, refused: 0 }
   const emitter = createEmitter<ClientEvents>()
@@ -79,6 +79,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     account,
     onKept: (answer) => control?.answered(answer),
     onChanged: (url) => control?.changed(url),
+    onRefused: (endpoint, ms, who) => control?.refused(endpoint, ms, who),
   }
   const gate = createGate(network)
   const sender = createSender(gate, network)
@@ -107,7 +108,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     },
     onSubscribe(record) {
       control?.open()
-      stopCpu ??= watchCpu(() => lag.isLate() && underPressure('the CPU is under critical pressure', 1))
+      stopCpu ??= watchCpu(() => lag.isLate() && underPressure('The CPU is under critical pressure', 1))
       emitter.emit('subscribe', () => record)
     },
     onUnsubscribe(record) {
@@ -131,6 +132,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
       onInvalidate: invalidateHere,
       onAnswer: requests.learn,
       onChanged: (url) => requests.forget((cached) => cached === url),
+      onRefused: gate.refuse,
       alert,
     })
 
@@ -163,7 +165,13 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     },
     stats,
     health: () =>
-      healthOf(registry.channels(), gate.endpoints(), conditions.enabled, settings.thresholds.errorRate, clock.now()),
+      healthOf(
+        registry.channels(),
+        gate.endpoints(),
+        conditions.enabled,
+        settings.thresholds.errorRate,
+        clock.elapsed(),
+      ),
     on,
     close,
     [reconfigure](changes) {
@@ -191,7 +199,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
       throw configError('an observer, or a function for events', shown(observer))
     check('', full)
     if (options !== noOptions) check('', options)
-    return registry.subscribe(toChannel<S, E>(target), full, options)
+    return registry.subscribe(toChannel<S, E>(target), full, options, false)
   }
 
   function toChannel<S, E>(target: Channel<S, E> | string | URL): Channel<S, E> {
@@ -213,13 +221,18 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
       eventsOptions,
       (observer) => subscribe(channel, observer).unsubscribe,
       count,
+      (cause) => registry.threw('overflow', channel.key, cause),
     )
   }
 
   function store<S, E>(channel: Channel<S, E>, storeOptions: SubscribeOptions = {}): ChannelStore<S> {
     return {
-      subscribe: (onChange) =>
-        subscribe(channel, { state: onChange }, { delivery: 'frame', ...storeOptions }).unsubscribe,
+      subscribe: (onChange) => {
+        throwIfClosed()
+        check('', storeOptions)
+        return registry.subscribe(channel, { state: onChange }, { delivery: 'frame', ...storeOptions }, true)
+          .unsubscribe
+      },
       getSnapshot: () => registry.getState(channel),
       getServerSnapshot: (): ChannelState<S> => registry.initialState(channel),
     }
@@ -273,7 +286,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     if (now) emitter.emit('stats', stats)
     stopStats?.()
     stopStats =
-      emitter.has('stats') && conditions.enabled ? clock.after(250, () => tellStats(true), 'stats') : undefined
+      emitter.has('stats') && conditions.enabled ? clock.after(250, () => tellStats(true), 'stats', true) : undefined
   }
 
   function setIdentity(identity: string | null): void {
@@ -288,6 +301,10 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     if (isOther && before !== null) control?.left(before)
     Object.assign(settings, { identity })
     if (isNews) leaveIdentity()
+    // Who has signed in again has new credentials, under the same name too.
+    else
+      for (const channel of registry.channels())
+        if (channel.state().error?.code === 'unauthorized') void channel.refresh()
     tellIdentity()
   }
 
@@ -339,15 +356,15 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
   }
 
   function stats(): Stats {
-    const now = clock.now()
+    const [now, elapsed] = [clock.now(), clock.elapsed()]
     const { asked, shared, cached } = counters
     return {
       since,
       enabled: conditions.enabled,
       subscriptions: registry.totals,
-      channels: [...registry.channels()].map((channel) => channelStats(channel, now)),
+      channels: [...registry.channels()].map((channel) => channelStats(channel, elapsed)),
       requests: { ...counters, saved: asked === 0 ? 0 : (shared + cached) / asked },
-      endpoints: [...gate.endpoints()].map((endpoint) => endpointStats(gate, endpoint, now)),
+      endpoints: [...gate.endpoints()].map((endpoint) => endpointStats(gate, endpoint, clock.elapsed())),
       cache: requests.cache,
       timers: clock.timers(),
       tabs: sources.tabs,
@@ -368,7 +385,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
   }
 
   function underPressure(why: string, value: number): void {
-    const message = `The page cannot keep up: ${why}. Use \`delivery: 'frame'\`, render less, or ask for less.`
+    const message = `${why}: the machine is busy, with this page or with something else. If it is the page, use \`delivery: 'frame'\`, render less, or ask for less.`
     alert({ code: 'pressure', message, value, limit: settings.thresholds.lag })
   }
 

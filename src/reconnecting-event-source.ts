@@ -2,11 +2,13 @@ import { platformFetch } from './network/gate'
 import { type BackoffOptions, defaultBackoff } from './primitives/backoff'
 import { check, withDefaults } from './primitives/check'
 import { timers } from './primitives/clock'
-import type { MillraceError } from './primitives/errors'
+import { configError, type MillraceError } from './primitives/errors'
 import { statusError, unsendable } from './primitives/http'
 import { watchPage } from './primitives/page-signals'
+import { EventTargetIfAny } from './primitives/platform'
 import { endpointOf, pageUrl } from './primitives/url'
-import { createEventStream, type EventStream } from './stream/event-stream'
+import { ask } from './sources/target'
+import { createEventStream, type EventStream, type Reconnect, reconnectOf } from './stream/event-stream'
 import { streamHeaders } from './stream/stream-http'
 
 /** What a {@link ReconnectingEventSource} can be given besides its URL. */
@@ -15,16 +17,23 @@ export interface ReconnectingEventSourceInit {
   withCredentials?: boolean
   /** @defaultValue 'GET' */
   method?: string
-  /** Fixed headers, or a function that is asked again at every attempt (for tokens that expire). */
+  /** Fixed headers, or a function that is asked again at every attempt (for tokens that expire), and has 15 s to answer. */
   headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>)
   /** The request's body, or a function that is asked again at every attempt. */
   body?: string | (() => BodyInit | Promise<BodyInit>)
   /** @defaultValue the platform's `fetch` */
   fetch?: typeof fetch
-  /** @defaultValue base 1 s, factor 2, cap 30 s, full jitter, reset after 5 s of life */
+  /** @defaultValue base 1 s, factor 2, cap 30 s, full jitter, anew after a connection that has lived for 5 s */
   backoff?: Partial<BackoffOptions>
   /** ms without an answer or a byte before a connection counts as dead. @defaultValue false: never */
   idleTimeout?: number | false
+  /** ms that an answer's head is waited for, before it counts as a failure. @defaultValue none: as long as it takes */
+  connectTimeout?: number
+  /**
+   * Whether a stream that broke off is asked again: `resume` only from an id that the server has named, `never` not at all;
+   * else it closes, with an `error` event that says `interrupted`. @defaultValue `always` for `GET`, `resume` for other methods
+   */
+  reconnect?: Reconnect
   /** The id to resume from with the first request. @defaultValue '' */
   lastEventId?: string
   /** The largest event that is accepted, in characters of its data. @defaultValue 1 MiB */
@@ -51,7 +60,7 @@ type Attribute = keyof ReconnectingEventSourceEventMap
 
 /**
  * A drop-in for the browser's `EventSource` (WHATWG HTML 9.2) that survives bad servers and works alone, in browsers,
- * workers and Node: full-jitter backoff that resets only after a while of life, `Retry-After`, an optional watchdog for
+ * workers and Node: full-jitter backoff that begins anew only after a while of life, `Retry-After`, an optional watchdog for
  * silence, methods, headers and bodies, and errors that say what happened.
  *
  * A final answer (204, most 4xx, another content type) closes it, as in browsers, with an `error` event whose
@@ -67,7 +76,7 @@ type Attribute = keyof ReconnectingEventSourceEventMap
  * ```
  */
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the interface below types methods that EventTarget has
-export class ReconnectingEventSource extends EventTarget {
+export class ReconnectingEventSource extends EventTargetIfAny {
   static readonly CONNECTING = 0
   static readonly OPEN = 1
   static readonly CLOSED = 2
@@ -82,8 +91,9 @@ export class ReconnectingEventSource extends EventTarget {
   /** @throws DOMException `SyntaxError` if the URL cannot be resolved, as the browser's does */
   constructor(url: string | URL, init: ReconnectingEventSourceInit = {}) {
     super()
+    if (!('dispatchEvent' in this)) throw configError('a platform with `EventTarget`', 'one without')
     const target = resolve(url)
-    const { method = 'GET', idleTimeout, maxEventBytes = 2 ** 20, signal: closing } = init
+    const { method = 'GET', idleTimeout, connectTimeout, maxEventBytes = 2 ** 20, signal: closing } = init
     check('', init)
     check('backoff.', init.backoff)
     const endpoint = endpointOf(method, target)
@@ -99,10 +109,13 @@ export class ReconnectingEventSource extends EventTarget {
       endpoint: () => endpoint,
       maxEventBytes: () => maxEventBytes,
       idleTimeout: () => idleTimeout,
-      connect: async (signal, lastEventId) => {
-        const headers = streamHeaders(await ask(init.headers), lastEventId)
-        const body = (await ask(init.body)) ?? null
-        signal.throwIfAborted()
+      connectTimeout: () => connectTimeout,
+      reconnect: () => init.reconnect ?? reconnectOf(method.toUpperCase()),
+      connect: async (signal, lastEventId, _failures, sent) => {
+        const headers = streamHeaders(await ask('headers', init.headers, timers, endpoint), lastEventId)
+        const body = (await ask('body', init.body, timers, endpoint)) ?? null
+        if (signal.aborted) throw signal.reason
+        sent()
         const request: RequestInit = {
           method,
           headers,
@@ -114,7 +127,8 @@ export class ReconnectingEventSource extends EventTarget {
         const response = await (init.fetch ?? platformFetch)(target.href, request).catch((cause) => {
           throw unsendable(endpoint, target.href, request) ?? cause
         })
-        if (!signal.aborted) origin = new URL(response.url, target).origin
+        // A `fetch` of one's own may answer with a response that has no URL.
+        if (!signal.aborted) origin = new URL(response.url || target, target).origin
         return response
       },
       onMessages: (messages) => {
@@ -223,10 +237,6 @@ function resolve(url: string | URL): URL {
   } catch {
     throw new DOMException('Expected an absolute URL, or a relative one in a page.', 'SyntaxError')
   }
-}
-
-function ask<T>(given: T | (() => T | Promise<T>)): T | Promise<T> {
-  return typeof given === 'function' ? (given as () => T | Promise<T>)() : given
 }
 
 function errorEvent(error: MillraceError, retryAt?: number): Event {

@@ -4,24 +4,23 @@ import { type Endpoint, figuresOf } from './network/endpoints'
 import type { Gate } from './network/gate'
 import type { LiveChannel } from './registry/live-channel'
 
-export function channelStats(channel: LiveChannel, now: number): ChannelStats {
+export function channelStats(channel: LiveChannel, elapsed: number): ChannelStats {
   const { role, status } = channel.state()
-  const stream = channel.stream
-  const data = channel.data
-  const lastEventId = stream?.lastEventId()
+  const { data } = channel
+  const { endpoint, lastEventId, duplicates, reconnects } = channel.figures()
   return {
     key: channel.key,
     status,
-    source: (stream ?? channel.snapshot)?.endpoint() ?? '',
+    source: endpoint,
     subscribers: [...channel.subscribers.all()].map(({ id, label, since }) => ({
       id,
       since,
       ...(label !== undefined && { label }),
     })),
     ...data.counts,
-    duplicates: data.counts.duplicates + (stream?.duplicates() ?? 0),
-    perSecond: data.rate.at(now),
-    reconnects: stream?.reconnects() ?? 0,
+    duplicates: data.counts.duplicates + duplicates,
+    perSecond: data.rate.at(elapsed),
+    reconnects,
     ...(role && { role }),
     ...(lastEventId && { lastEventId }),
   }
@@ -38,6 +37,9 @@ export function endpointStats(gate: Gate, endpoint: Endpoint, now: number): Endp
     breaker: breaker.name,
   }
 }
+
+/** ms that health tells of a loop of reads. */
+const LOOP_SHOWN = 60_000
 
 /** Unhealthy: something has failed for good or runs away. Degraded: something is served less well than it should be. */
 export function healthOf(
@@ -59,6 +61,8 @@ export function healthOf(
   for (const endpoint of endpoints) {
     if (now < endpoint.guard.closedUntil) broken.push(`${endpoint.name}: too many requests, refused for now`)
     if (endpoint.breaker.name !== 'closed') poor.push(`${endpoint.name}: its breaker is ${endpoint.breaker.name}`)
+    if (endpoint.loopedAt !== undefined && now - endpoint.loopedAt < LOOP_SHOWN)
+      poor.push(`${endpoint.name}: its cached answer is read in a loop`)
     const rate = figuresOf(endpoint, now).errorRate
     if (endpoint.recent.length >= 20 && rate > errorRate)
       poor.push(`${endpoint.name}: ${Math.round(rate * 100)} % of its requests fail`)

@@ -1,35 +1,33 @@
-/** Reading bodies to their end, bounded in size and in time. */
+/** Reading bodies to their end, bounded in size. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import type { Clock } from '../primitives/clock'
+import { waitFor } from '../primitives/callback'
+import type { Timers } from '../primitives/clock'
 import { isMillraceError } from '../primitives/errors'
-import { networkError, requestError } from '../primitives/http'
+import { headersOf, networkError, requestError } from '../primitives/http'
 import { issueAt, outcomeOf, printable } from '../primitives/printable'
+import { offAbort, onAbort, throwIfAborted } from '../primitives/until-aborted'
+
+/** ms that a schema may take which does not answer at once. */
+export { CALLBACK_TIMEOUT as SCHEMA_TIMEOUT } from '../primitives/callback'
 
 /** A JSON body beyond this is refused: it would be held in memory several times over. */
 const LARGEST_JSON = 32 * 2 ** 20
 
 /** Resolves with the bytes, or with undefined as soon as there are more than `limit` of them. */
-export async function readBody(
-  response: Response,
-  endpoint: string,
-  clock: Clock,
-  timeout: number,
+export async function readBytes(
+  body: ReadableStream<Uint8Array>,
   limit: number,
+  signal?: AbortSignal,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  const reader = response.body?.getReader()
+  const reader = body.getReader()
   const chunks: Uint8Array[] = []
   let length = 0
-  let isLate = false
-  const drop = () => reader?.cancel().catch(() => {})
-  const late = () => {
-    isLate = true
-    drop()
-  }
-  const cancelTimer = clock.after(timeout, late, `body ${endpoint}`)
+  const drop = () => void reader.cancel().catch(() => {})
+  if (signal) onAbort(signal, drop)
   try {
-    while (reader) {
+    for (;;) {
       const { done, value } = await reader.read()
-      if (isLate) throw networkError(endpoint, `did not finish its body within ${timeout} ms`, undefined, 'timeout')
+      throwIfAborted(signal)
       if (done) break
       length += value.byteLength
       if (length > limit) {
@@ -38,10 +36,8 @@ export async function readBody(
       }
       chunks.push(value)
     }
-  } catch (error) {
-    throw isMillraceError(error) ? error : networkError(endpoint, 'broke off its body', error)
   } finally {
-    cancelTimer()
+    if (signal) offAbort(signal, drop)
   }
   const bytes = new Uint8Array(length)
   let at = 0
@@ -52,43 +48,69 @@ export async function readBody(
   return bytes
 }
 
-/** Reads a body as JSON. Rejects with `too-large` or `invalid-body`. */
-export async function readJson(
+/** The same for an answer. A `fetch` of the user's may give a body that cannot be read in pieces: it is read whole. */
+export async function readBody(
   response: Response,
   endpoint: string,
-  clock: Clock,
-  timeout: number,
-): Promise<{ readonly value: unknown; readonly bytes: number }> {
-  const bytes = await readBody(response, endpoint, clock, timeout, LARGEST_JSON)
-  if (!bytes) throw requestError('too-large', endpoint, 'answered with a body of over 32 MiB: ask for less at once.')
+  limit: number,
+  signal: AbortSignal,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const { body } = response
   try {
-    return { value: JSON.parse(new TextDecoder().decode(bytes)), bytes: bytes.byteLength }
-  } catch {
-    const type = printable(response.headers.get('content-type') ?? 'no content type')
-    throw invalidBody(endpoint, `is not JSON (${type}): a login page or a proxy may have answered`)
+    if (isReadable(body)) return await readBytes(body, limit, signal)
+    const bytes = await readWhole(response)
+    return bytes.length > limit ? undefined : bytes
+  } catch (error) {
+    throwIfAborted(signal)
+    throw isMillraceError(error) ? error : networkError(endpoint, 'broke off its body', error)
   }
 }
 
-/** ms that a schema may take which does not answer at once. */
-export const SCHEMA_TIMEOUT = 15_000
+export function isReadable(body: unknown): body is ReadableStream<Uint8Array> {
+  return typeof (body as Partial<ReadableStream> | null | undefined)?.getReader === 'function'
+}
 
-/** Validates with any Standard Schema. Rejects with `invalid-body`. */
+async function readWhole(response: Response): Promise<Uint8Array<ArrayBuffer>> {
+  if (typeof response.arrayBuffer === 'function') return new Uint8Array(await response.arrayBuffer())
+  const text = typeof response.text === 'function' ? await response.text() : JSON.stringify(await response.json())
+  return new TextEncoder().encode(text)
+}
+
+/** Reads a body as JSON; undefined if it is empty where it may be. Rejects with `too-large` or `invalid-body`. */
+export async function readJson(
+  response: Response,
+  endpoint: string,
+  mayBeEmpty: boolean,
+  signal: AbortSignal,
+): Promise<{ readonly value: unknown; readonly bytes: number } | undefined> {
+  const bytes = await readBody(response, endpoint, LARGEST_JSON, signal)
+  if (!bytes) throw requestError('too-large', endpoint, 'answered with a body of over 32 MiB: ask for less at once.')
+  if (mayBeEmpty && bytes.length === 0) return undefined
+  const text = new TextDecoder().decode(bytes)
+  try {
+    return { value: JSON.parse(text), bytes: bytes.byteLength }
+  } catch (error) {
+    const type = printable(headersOf(response).get('content-type') ?? 'no content type')
+    throw invalidBody(endpoint, `is not JSON (${type}): ${whyNot(text, error as Error)}`)
+  }
+}
+
+/** What the parser says, without what it quotes of the body. Each engine has words of its own for the end. */
+function whyNot(text: string, { message }: Error): string {
+  if (text.trim() === '') return 'it is empty, "Unexpected end of JSON input"'
+  if (/^\s*</.test(text)) return 'a login page or a proxy may have answered, it begins with "<"'
+  if (/\bend\b|EOF|untermin/i.test(message)) return 'it ends in the middle, "Unexpected end of JSON input"'
+  return `the parser stumbles${/ at position \d+| at line \d+ column \d+/.exec(message)?.[0] ?? ''}`
+}
+
+/** Validates with any Standard Schema. Rejects with `invalid-body`, or with `callback` if the schema itself fails. */
 export async function validateBody<T>(
   schema: StandardSchemaV1<unknown, T>,
   value: unknown,
   endpoint: string,
-  clock: Clock,
+  clock: Pick<Timers, 'after'>,
 ): Promise<T> {
-  let answer = schema['~standard'].validate(value)
-  if (answer instanceof Promise) {
-    let cancelTimer = () => {}
-    const late = new Promise<never>((_, reject) => {
-      const giveUp = () => reject(invalidBody(endpoint, `its schema has not validated within ${SCHEMA_TIMEOUT} ms`))
-      cancelTimer = clock.after(SCHEMA_TIMEOUT, giveUp, `schema ${endpoint}`)
-    })
-    answer = await Promise.race([answer, late]).finally(cancelTimer)
-  }
-  const result = outcomeOf(answer)
+  const result = outcomeOf(await waitFor('schema', endpoint, clock, () => schema['~standard'].validate(value)))
   if (!result.issues) return result.value
   throw invalidBody(
     endpoint,

@@ -4,34 +4,48 @@
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { backoffDelay } from '../primitives/backoff'
+import { callbackError } from '../primitives/callback'
 import { check } from '../primitives/check'
-import { isMillraceError } from '../primitives/errors'
-import { isRetryableStatus, retryAfterOf, statusError } from '../primitives/http'
+import { isMillraceError, type MillraceError } from '../primitives/errors'
+import { headersOf, isRetryableStatus, networkError, retryAfterOf, statusError } from '../primitives/http'
+import { attempt as attempted } from '../primitives/platform'
 import { isSecretHeader } from '../primitives/secret-headers'
 import { shareStructure } from '../primitives/structural-sharing'
-import { endpointOf, resolveUrl } from '../primitives/url'
+import { untilAborted } from '../primitives/until-aborted'
 import { readBody, readJson, validateBody } from './body'
 import { DEFAULT_TIMEOUT, type Gate, type Passage, platformFetch } from './gate'
-import { createInFlight, type Flight } from './in-flight'
-import { type CacheEntry, createResponseCache } from './response-cache'
-import { discard, ownResponse, rebuild } from './response-copies'
-import { isRepeatable, type Sender } from './sender'
-import type { HeaderSource, NetworkContext } from './settings'
+import { type Caller, createInFlight, type Flight } from './in-flight'
+import { createPatience } from './patience'
+import { type Asked, type Call, understand } from './request'
+import { createResponseCache, type Reads } from './response-cache'
+import { copiesOf, discard, rebuild, type Take } from './response-copies'
+import { GUARD_WINDOW } from './runaway-guard'
+import type { Sender } from './sender'
+import type { NetworkContext } from './settings'
+import { createShortcuts } from './shortcuts'
 import type { Priority } from './slots'
 
 /** How one request is coordinated with the others. */
 export interface Coordination {
-  /** ms that the answer may be reused. @defaultValue none for `fetch`, 2_000 for `json` */
+  /** ms that the answer may be reused; a request with `cache: 'no-store'`, `'reload'` or `'no-cache'` asks all the same. @defaultValue none for `fetch`, 2_000 for `json` */
   ttl?: number
   /** Join an equal GET or HEAD that is in flight. @defaultValue true */
   dedupe?: boolean
   /** ms after `ttl` that an old answer stands in while a new one cannot be had. @defaultValue 300_000 */
   staleIfError?: number
-  /** ms until the answer's head, and again until the end of a body that is read for the cache. @defaultValue 15_000 */
+  /**
+   * ms that this caller waits, whatever for: its turn, the budget, a function for headers, retries, a refresh of
+   * credentials, the answer's head, and the body where it is read for the caller (`json`, `ttl`). Whoever joins a request
+   * in flight has its own. `Infinity` for as long as it takes. Then it rejects with `timeout`; the request goes on while
+   * somebody else waits. @defaultValue 15_000
+   */
   timeout?: number
-  /** How often an idempotent request is tried again, with backoff, within the background budget. @defaultValue 0 */
+  /**
+   * How often an idempotent request is tried again, with backoff, within the background budget and the `timeout`; a retry
+   * that comes too late for that is not waited for. Each caller's own, joined or not. @defaultValue 0
+   */
   retry?: number
-  /** Who goes first when requests have to wait; nobody starves. @defaultValue 'normal' */
+  /** Who goes first when requests have to wait; nobody starves. A shared request is as urgent as the most urgent. @defaultValue 'normal' */
   priority?: Priority
   /** Breaker, budget and concurrency of this name instead of the endpoint's own. */
   group?: string
@@ -42,30 +56,31 @@ export interface Coordination {
 /** RFC 9110 section 9.2.2. */
 const IDEMPOTENT = /^(GET|HEAD|OPTIONS|TRACE|PUT|DELETE)$/
 const UNSAFE = /^(POST|PUT|PATCH|DELETE)$/
+/** What says that there is no body, and that what was known holds (RFC 9110 section 15). */
+const BODILESS = [204, 205, 304]
 /** Headers that differ with every request and change no answer. */
 const TRACING = /^(traceparent|tracestate|baggage|x-request-id|x-correlation-id)$/
 /** What else may change an answer, and what it is where nobody says otherwise. */
 const MODE = {
   credentials: 'same-origin',
-  cache: 'default',
   redirect: 'follow',
   mode: 'cors',
   integrity: '',
   referrerPolicy: '',
 } as const satisfies RequestInit
-/** URLs that mean the same wherever the page has moved to. */
-const SETTLED = /^(https?:\/\/|\/)/
+/** What is asked past our own cache, too. */
+const PAST_CACHE = /^(no-store|reload|no-cache)$/
+/** A read of the cache costs no request: this many times what may be sent is a loop all the same. */
+const READS_PER_REQUEST = 50
 
 /** A coordinated request of a source: its own endpoint's background, and the channel that it is for. */
 export interface Errand extends Coordination {
   readonly kind?: Passage['kind']
-  readonly channel?: string
-  /** Past the browser's cache, or through it: changes nothing about which requests are equal. */
-  readonly cache?: RequestCache
+  readonly channel?: string | undefined
+  /** It is on its way, or what it has joined is: what the server says may be from before this moment. */
+  readonly onSent?: () => void
   /** ms: a cached answer that is younger will do. @defaultValue 0 */
   readonly maxAge?: number
-  /** What is asked from now on may be newer than the answer to this. */
-  readonly onSent?: () => void
   /** Other tabs are told of the answer in another way. */
   readonly isTold?: boolean
 }
@@ -74,9 +89,9 @@ export interface Errand extends Coordination {
 export interface JsonAnswer {
   readonly value: unknown
   readonly headers: Headers
-  /** 204, 205, 304: the server has nothing new to say. */
+  /** It had no body (204, 205, 304, or nothing for what is no GET): what was known before holds. */
   readonly isEmpty?: boolean
-  /** What equal requests have in common. */
+  /** What its answer is cached by. */
   readonly key?: string | undefined
   readonly url?: string
   readonly bytes?: number
@@ -88,37 +103,24 @@ export interface JsonAnswer {
   readonly sentAt?: number
 }
 
-/** Hands an answer to one caller; undefined if it was a stream and somebody else has it. */
-type Take = (signal: AbortSignal | undefined) => Response | undefined
-
-interface Described {
-  readonly input: string | Request
-  readonly init: RequestInit
-  readonly url: string
-  readonly method: string
-  readonly endpoint: string
-  /** The request's own headers, and all that it will be sent with. */
-  readonly headers: HeadersInit | undefined
+interface Described extends Asked {
+  /** All that it will be sent with. */
   readonly ready: Headers | undefined
-  readonly signal: AbortSignal | undefined
-  /** What equal requests have in common; undefined where none is equal to another. */
+  /** What equal requests in flight have in common, the best first; undefined where none is equal to another. */
+  readonly keys: readonly string[] | undefined
+  /** What its answer is cached by; undefined if it is not. */
   readonly key: string | undefined
+  /** It is not to be answered from the cache. */
+  readonly isPastCache: boolean
+  /** Since when whoever has begun it waits. */
+  readonly since?: number
   /** Sent with credentials of its own: the answer is not for other tabs. */
   readonly isSecret: boolean
 }
 
-/** What `json` knows of a URL, while the settings are the same: no URL need be parsed and no header object built. */
-interface Shortcut {
-  readonly key: string
-  readonly endpoint: string
-  readonly headers: HeaderSource | undefined
-  readonly identity: string | null
-}
-
 type Schema<T> = StandardSchemaV1<unknown, T>
-
-/** One for all calls that give none. */
-const noCoordination: Coordination = {}
+type Init = RequestInit | null | undefined
+type Read<T> = (request: Described, errand: Errand, attempt: number, flight: Flight) => Promise<T>
 
 export interface CoordinatedFetch {
   fetch(input: RequestInfo | URL, init?: RequestInit, coordination?: Coordination): Promise<Response>
@@ -127,7 +129,10 @@ export interface CoordinatedFetch {
     init?: RequestInit,
     coordination?: Coordination & { schema?: StandardSchemaV1<unknown, T> },
   ): Promise<T>
-  /** Asks now, past what is cached, and caches the answer; equal questions in flight are shared unless `dedupe` is false. */
+  /**
+   * Asks the server now, past all caches, and caches the answer; equal questions in flight are shared unless `dedupe` is
+   * false. What it is told is looked at when it is needed, since it may change meanwhile.
+   */
   ask(url: string, init: RequestInit, errand: Errand): Promise<JsonAnswer>
   /** Tells of every answer to these equal requests, whoever asked, until the returned function is called. */
   follow(key: string, onAnswer: (answer: JsonAnswer) => void): () => void
@@ -153,26 +158,26 @@ export interface KeptAnswer {
   readonly toldAt: number
 }
 
+/** One for all calls that give none. */
+const noCoordination: Coordination = {}
+/** A stream is for one reader: who finds it taken asks alone. */
+const taken: unique symbol = Symbol()
+
 export function createCoordinatedFetch(context: NetworkContext, gate: Gate, sender: Sender): CoordinatedFetch {
   const { clock, settings, counters } = context
   const cache = createResponseCache(context.account)
-  const inFlight = createInFlight(gate, counters)
-  const shortcuts = new Map<string, Shortcut>()
-  const validated = new WeakMap<StandardSchemaV1, { value: unknown; output: unknown }>()
+  const inFlight = createInFlight(gate, clock)
+  const shortcuts = createShortcuts(settings)
   const followers = new Map<string, Set<(answer: JsonAnswer) => void>>()
+  const validated = new WeakMap<StandardSchemaV1, { value: unknown; output: unknown }>()
+  /** Those who have failed together wait together, and try again together. */
+  const retries = new WeakMap<Flight, { readonly draw: number; readonly waits: symbol[] }>()
 
   return {
     fetch: coordinatedFetch,
     json,
-    async ask(url, init, given) {
-      const request = await describe('json', url, init)
-      // Not before: whether what is under way will do may have changed.
-      const { maxAge = 0, ...errand } = given
-      const known = recall(request.key, maxAge)
-      if (!known || !isWithin(known, maxAge))
-        return share(request, { ttl: Math.max(settings.cache.ttl, maxAge), ...errand }, readValue)
-      counters.cached++
-      return known.value as JsonAnswer
+    ask(url, init, errand) {
+      return obtain('json', url, { cache: 'no-cache', ...init }, errand, readValue, (answer) => answer)
     },
     follow(key, onAnswer) {
       const all = followers.get(key) ?? new Set()
@@ -183,8 +188,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     },
     forget,
     learn({ key, url, value, headers, bytes, age, sentAgo, toldAt }) {
-      const known = cache.get(key)
-      const before = known?.value as JsonAnswer | undefined
+      const before = cache.get(key)?.value as JsonAnswer | undefined
       const now = clock.elapsed() - Math.max(0, clock.now() - toldAt)
       const sentAt = now - sentAgo
       if (!settings.flags.cache || isOlder({ sentAt }, before)) return
@@ -197,7 +201,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
         at: now - age,
         sentAt,
       }
-      cache.set(key, { url, value: answer, bytes, at: clock.now() - age }, settings.cache)
+      cache.set(key, { url, value: answer, bytes, at: now - age }, settings.cache)
       tellFollowers(answer)
     },
     get cache() {
@@ -207,29 +211,26 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
 
   async function coordinatedFetch(
     input: RequestInfo | URL,
-    init: RequestInit = {},
+    init?: Init,
     coordination: Coordination = {},
   ): Promise<Response> {
     check('', coordination)
-    if (!settings.flags.coordination) return (settings.fetch ?? platformFetch)(input, init)
+    if (!settings.flags.coordination) return (settings.fetch ?? platformFetch)(input, init ?? undefined)
     counters.asked++
-    const request = await describe(coordination.ttl ? 'kept response' : 'response', input, init)
-    const finish = (take: Take, canStandIn: boolean) => {
-      const response = take(request.signal)
-      if (!response || !canStandIn || !isRetryableStatus(response.status)) return response
+    const purpose = coordination.ttl ? 'kept response' : 'response'
+    return obtain(purpose, input, init, coordination, readResponse, (take, { endpoint, signal }, isOtherwise) => {
+      const response = take(signal)
+      if (!response) return taken
+      const isRefused = isRetryableStatus(response.status)
+      if (!isRefused || !isOtherwise(retryAfterOf(headersOf(response), clock.now()))) return response
       discard(response)
-      throw statusError(request.endpoint, response, clock.now())
-    }
-    const response = await obtain(request, coordination, readResponse, finish)
-    if (response) return response
-    // A stream is for one reader: the others ask for themselves.
-    counters.shared--
-    return (await share(request, { ...coordination, dedupe: false }, readResponse))(request.signal) as Response
+      throw statusError(endpoint, response, clock.now())
+    })
   }
 
   function json<T>(
     input: RequestInfo | URL,
-    init?: RequestInit,
+    init?: Init,
     coordination: Coordination & { schema?: Schema<T> } = noCoordination,
   ): Promise<T> {
     if (coordination !== noCoordination)
@@ -240,98 +241,192 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
       }
     const { schema, ttl = settings.cache.ttl } = coordination
     counters.asked++
-    const shortcut = init ? undefined : shortcuts.get(String(input))
-    if (shortcut && shortcut.headers === settings.headers && shortcut.identity === settings.identity) {
-      const known = recall(shortcut.key, ttl)
-      if (known && isWithin(known, ttl)) {
-        counters.cached++
-        const { value } = known.value as JsonAnswer
-        return schema ? validate(schema, value, shortcut.endpoint) : Promise.resolve(value as T)
-      }
-    }
-    return askForJson(input, init, { ...coordination, ttl })
-  }
-
-  async function askForJson<T>(
-    input: RequestInfo | URL,
-    init: RequestInit | undefined,
-    coordination: Coordination & { schema?: Schema<T> },
-  ): Promise<T> {
-    const request = await describe('json', input, init ?? {})
-    const { key, endpoint } = request
-    const { headers, identity } = settings
-    const name = String(input)
-    if (!init && key && typeof headers !== 'function' && SETTLED.test(name)) {
-      if (shortcuts.size >= settings.cache.entries) shortcuts.clear()
-      shortcuts.set(name, { key, endpoint, headers, identity })
-    }
-    const { schema } = coordination
-    return obtain(request, coordination, readValue, ({ value, isEmpty }) =>
-      schema && !isEmpty ? validate(schema, value, endpoint) : (value as T),
-    )
-  }
-
-  /** From the cache while it is fresh, else from the network; if that cannot answer now, from the cache again. */
-  async function obtain<T, R>(
-    request: Described,
-    coordination: Coordination,
-    read: (request: Described, errand: Errand, flight: Flight) => Promise<T>,
-    finish: (answer: T, canStandIn: boolean) => R | Promise<R>,
-  ): Promise<R> {
-    const { ttl = 0, staleIfError = settings.cache.staleIfError } = coordination
-    const known = recall(request.key, ttl)
-    const fromCache = (entry: CacheEntry) => {
+    const shortcut = shortcuts.find(input, init)
+    const known = shortcut && recall(shortcut.key, ttl)
+    if (known && isWithin(known, ttl)) {
       counters.cached++
-      return finish(entry.value as T, false)
+      countRead(known.reads, shortcut.endpoint, coordination)
+      const { value } = known.value as JsonAnswer
+      return schema ? validate(schema, value, shortcut.endpoint) : Promise.resolve(value as T)
     }
-    if (known && isWithin(known, ttl)) return fromCache(known)
+    return obtain('json', input, init, { ...coordination, ttl }, readValue, ({ value, isEmpty }, { endpoint, key }) => {
+      if (key) shortcuts.learn(input, init, key, endpoint)
+      return schema && !isEmpty ? validate(schema, value, endpoint) : (value as T)
+    })
+  }
+
+  /**
+   * From the cache while it is fresh, else from the network, as often as this caller tries; if that cannot answer in its
+   * time, from the cache again. `finish` makes of an answer what the caller is given; it is told whether there is a way
+   * on, or something that can stand in, if it refuses the answer.
+   */
+  async function obtain<T, R>(
+    purpose: string,
+    input: RequestInfo | URL,
+    init: Init,
+    errand: Errand,
+    read: Read<T>,
+    finish: (
+      answer: T,
+      request: Described,
+      isOtherwise: (retryAfter: number | undefined) => boolean,
+    ) => R | typeof taken | Promise<R>,
+  ): Promise<R> {
+    const {
+      ttl = 0,
+      staleIfError = settings.cache.staleIfError,
+      timeout = DEFAULT_TIMEOUT,
+      priority = 'normal',
+    } = errand
+    const asked = await understand(input, init, settings.baseUrl)
+    const { endpoint, url } = asked
+    const most = IDEMPOTENT.test(asked.method) ? (errand.retry ?? 0) : 0
+    if (most > 0 || sender.mayRefresh(url)) asked.prepareAgain()
+    const since = clock.elapsed()
+    let attempt = 0
+    let isAlone = false
+    let hasShared = false
+    let call: Call | undefined = asked
+    let flight: Flight | undefined
+    let known: ReturnType<typeof recall>
+    let last: Described | undefined
     const canStandIn = () => known !== undefined && isWithin(known, ttl + staleIfError)
-    try {
-      return await finish(await share(request, coordination, read), canStandIn())
-    } catch (error) {
-      if (!known || !canStandIn() || !isMillraceError(error) || !error.retryable) throw error
-      return fromCache(known)
+    const fromCache = (request: Described) => {
+      counters.cached++
+      countRead((known as { reads: Reads }).reads, endpoint, errand)
+      return finish(known?.value as T, request, () => false) as R
     }
+    /** ms until the next attempt; undefined if there is none, or none in time. */
+    const pauseBefore = (retryAfter: number | undefined) => {
+      if (attempt >= most) return undefined
+      const pause = backoffDelay(settings.backoff, attempt, retryOf(flight).draw, retryAfter)
+      return pause < patience.left() ? pause : undefined
+    }
+    const patience = createPatience(clock, timeout, asked.signal, `timeout ${endpoint}`, () =>
+      lateError(last, endpoint, timeout, attempt, flight),
+    )
+    const caller = (): Caller => ({
+      signal: patience.signal,
+      kind: attempt > 0 ? 'background' : (errand.kind ?? 'foreground'),
+      priority,
+      ttl,
+    })
+    try {
+      for (;;) {
+        flight = last = undefined
+        try {
+          const request: Described = await describe(purpose, { ...asked, ...call }, attempt, caller())
+          last = request
+          const maxAge = request.isPastCache ? (errand.maxAge ?? 0) : ttl
+          known = recall(request.key, maxAge)
+          if (known && isWithin(known, maxAge)) return fromCache(request)
+          // What is asked past the caches is not answered by them when it fails.
+          if (request.isPastCache) known = undefined
+          const answer = await inFlight.join(
+            (!isAlone && errand.dedupe !== false && request.keys) || [Symbol()],
+            url,
+            caller(),
+            (joined) => read({ ...request, since }, errand, attempt, joined),
+            (joined, isShared) => {
+              flight = joined
+              if (isShared && !hasShared) counters.shared++
+              hasShared ||= isShared
+              if (errand.onSent) joined.whenSent(errand.onSent)
+            },
+          )
+          const isOtherwise = (retryAfter: number | undefined) => canStandIn() || pauseBefore(retryAfter) !== undefined
+          const result = await untilAborted(Promise.resolve(finish(answer, request, isOtherwise)), patience.signal)
+          if (result !== taken) return result
+          counters.shared--
+          hasShared = false
+          isAlone = true
+        } catch (error) {
+          const isWorthIt = isMillraceError(error) && error.retryable && !patience.signal.aborted
+          const pause = isWorthIt ? pauseBefore(error.retryAfter) : undefined
+          call = pause === undefined ? undefined : asked.again()
+          if (pause === undefined || !call) throw error
+          const { waits } = retryOf(flight)
+          waits[attempt] ??= Symbol()
+          const wait = waits[attempt] as symbol
+          attempt++
+          flight = last = undefined
+          await inFlight.join([wait], url, caller(), ({ signal }) => gate.wait(pause, `retry ${endpoint}`, signal))
+        }
+      }
+    } catch (error) {
+      const request = last as Described | undefined
+      if (!request || !canStandIn() || !isMillraceError(error) || !error.retryable) throw error
+      return fromCache(request)
+    } finally {
+      patience.end()
+    }
+  }
+
+  function retryOf(flight: Flight | undefined): { readonly draw: number; readonly waits: symbol[] } {
+    const known = flight && retries.get(flight)
+    if (known) return known
+    const retry = { draw: clock.random(), waits: [] }
+    if (flight) retries.set(flight, retry)
+    return retry
+  }
+
+  /** Says what it has waited for. */
+  function lateError(
+    request: Described | undefined,
+    endpoint: string,
+    timeout: number,
+    attempt: number,
+    flight: Flight | undefined,
+  ): MillraceError {
+    const within = `within ${timeout} ms`
+    const isAsking = !request && attempt === 0 && typeof settings.headers === 'function'
+    if (isAsking) return callbackError('headers', endpoint, `has not answered ${within}`)
+    const waited = Math.round(timeout - (clock.elapsed() - (flight?.sentAt ?? 0)))
+    const what = {
+      waiting: `was not sent ${attempt > 0 ? 'again ' : ''}${within}: it waited for its turn`,
+      sent:
+        waited > timeout / 2
+          ? `was not answered ${within}, ${waited} of which it waited for its turn`
+          : `did not answer ${within}`,
+      answered: `did not finish its body ${within}`,
+    }[flight?.stage ?? 'waiting']
+    return networkError(endpoint, what, undefined, 'timeout')
   }
 
   /** Whether an answer to this may come from the cache, and go into it. */
-  function isKept(key: string | undefined, ttl: number | undefined): key is string {
-    return key !== undefined && (ttl ?? 0) > 0 && settings.flags.cache
+  function isKept(key: string | undefined, ttl: number): key is string {
+    return key !== undefined && ttl > 0 && settings.flags.cache
   }
 
-  function recall(key: string | undefined, ttl: number): CacheEntry | undefined {
+  function recall(key: string | undefined, ttl: number): ReturnType<typeof cache.get> {
     return isKept(key, ttl) ? cache.get(key) : undefined
   }
 
-  function isWithin({ at }: CacheEntry, ms: number): boolean {
-    return clock.now() - at < ms
+  function isWithin({ at }: { readonly at: number }, ms: number): boolean {
+    return clock.elapsed() - at < ms
   }
 
-  /** Joins what is in flight for an equal request, or starts it. */
-  function share<T>(
-    request: Described,
-    errand: Errand,
-    read: (request: Described, errand: Errand, flight: Flight) => Promise<T>,
-  ): Promise<T> {
-    const { key, url, signal } = request
-    const shared = errand.dedupe === false ? undefined : key
-    // Whoever began it may have sent it.
-    if (shared && inFlight.has(shared)) errand.onSent?.()
-    return inFlight.join(shared ?? Symbol(), url, signal, (flight) => read(request, errand, flight))
+  /** It costs nobody a request; but whoever reads so often does so in a loop. */
+  function countRead(reads: Reads, endpoint: string, { label = 'client.json' }: Coordination): void {
+    const limit = settings.limits.fetchesPer10s * READS_PER_REQUEST
+    if (++reads.count <= limit) return
+    const now = clock.elapsed()
+    if (now - reads.since < GUARD_WINDOW && settings.flags.guard) gate.looped(endpoint, limit, label)
+    Object.assign(reads, { count: 0, since: now })
   }
 
-  async function readResponse(request: Described, errand: Errand, flight: Flight): Promise<Take> {
+  async function readResponse(request: Described, errand: Errand, attempt: number, flight: Flight): Promise<Take> {
     const { key, url, endpoint } = request
-    const response = await exchange(request, errand, flight.signal)
-    const { headers } = response
+    const response = await exchange(request, errand, attempt, flight)
+    const headers = headersOf(response)
     const isStream = /^text\/event-stream\b/i.test(headers.get('content-type') ?? '')
     const limit = settings.cache.bytes
-    const fits = response.ok && !isStream && !(Number(headers.get('content-length')) > limit)
-    if (fits && isKept(key, errand.ttl)) {
-      const { timeout = DEFAULT_TIMEOUT } = errand
+    const isShort = response.ok && !isStream && !(Number(headers.get('content-length')) > limit)
+    const copy = isShort && isKept(key, flight.ttl) ? attempted(() => response.clone()) : undefined
+    if (copy && key !== undefined) {
+      flight.stage = 'answered'
       // One that outgrows the limit after all is handed on as it is.
-      const reading = readBody(response.clone(), endpoint, clock, timeout, limit)
-      const body = await reading.catch((error) => {
+      const body = await readBody(copy, endpoint, limit, flight.signal).catch((error) => {
         discard(response)
         throw error
       })
@@ -342,47 +437,48 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
         return take
       }
     }
-    let left = isStream ? 1 : flight.land()
-    return (signal) =>
-      left > 0 ? ownResponse(--left > 0 ? response.clone() : response, signal, gate.enter) : undefined
+    return copiesOf(response, isStream ? 1 : flight.land(), endpoint, gate.enter, clock, context.account)
   }
 
-  async function readValue(request: Described, errand: Errand, flight: Flight): Promise<JsonAnswer> {
-    const { key, url, endpoint, isSecret } = request
-    let sentAt = clock.elapsed()
-    const onSent = () => {
-      sentAt = clock.elapsed()
-      errand.onSent?.()
-    }
-    const response = await exchange(request, { ...errand, onSent }, flight.signal)
-    const { headers, status } = response
-    if (status === 304 || status === 204 || status === 205) {
+  async function readValue(request: Described, errand: Errand, attempt: number, flight: Flight): Promise<JsonAnswer> {
+    const { key, url, endpoint, method, isSecret } = request
+    const response = await exchange(request, errand, attempt, flight)
+    const { status } = response
+    const headers = headersOf(response)
+    const before = key === undefined ? undefined : (cache.get(key)?.value as JsonAnswer | undefined)
+    const { sentAt } = flight
+    const empty = (value?: unknown): JsonAnswer => ({
+      value,
+      headers,
+      isEmpty: true,
+      key,
+      at: clock.elapsed(),
+      sentAt,
+    })
+    if (BODILESS.includes(status) || (response.ok && method === 'HEAD')) {
       discard(response)
-      return { value: undefined, headers, isEmpty: true, key, at: clock.elapsed(), sentAt }
+      return empty(status === 304 ? before?.value : undefined)
     }
-    if (!response.ok) throw statusError(endpoint, response, clock.now())
-    const { value, bytes } = await readJson(response, endpoint, clock, errand.timeout ?? DEFAULT_TIMEOUT)
-    const known = key === undefined ? undefined : (cache.get(key)?.value as JsonAnswer | undefined)
+    if (status < 200 || status > 299) {
+      discard(response)
+      throw statusError(endpoint, response, clock.now())
+    }
+    flight.stage = 'answered'
+    const body = await readJson(response, endpoint, method !== 'GET', flight.signal)
+    if (!body) return empty()
+    const { bytes } = body
     const at = clock.elapsed()
-    const shared = shareStructure(known?.value, value)
-    const answer: JsonAnswer = { value: shared, headers, key, url, bytes, isSecret, at, sentAt }
-    if (key === undefined || !flight.isCurrent() || isOlder(answer, known)) return answer
-    if (isKept(key, errand.ttl) && keep(key, url, flight, headers, answer, bytes) && !isSecret && !errand.isTold)
-      context.onKept({
-        key,
-        url,
-        value,
-        headers: [...headers],
-        bytes,
-        age: 0,
-        sentAgo: at - sentAt,
-        toldAt: clock.now(),
-      })
+    const value = shareStructure(before?.value, body.value)
+    const answer: JsonAnswer = { value, headers, key, url, bytes, isSecret, at, sentAt }
+    if (key === undefined || !flight.isCurrent() || isOlder(answer, before)) return answer
+    if (isKept(key, flight.ttl) && keep(key, url, flight, headers, answer, bytes) && !isSecret && !errand.isTold) {
+      const told = { age: 0, sentAgo: at - sentAt, toldAt: clock.now() }
+      context.onKept({ key, url, value, headers: [...headers], bytes, ...told })
+    }
     tellFollowers(answer)
     return answer
   }
 
-  /** What was asked before it, and took longer, is older. */
   function isOlder({ sentAt = 0 }: Pick<JsonAnswer, 'sentAt'>, known: JsonAnswer | undefined): boolean {
     return known?.sentAt !== undefined && sentAt < known.sentAt
   }
@@ -394,7 +490,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   function keep(key: string, url: string, flight: Flight, headers: Headers, value: unknown, bytes: number): boolean {
     // RFC 9111 section 4.1: an answer that varies by everything fits no other request.
     if (!flight.isCurrent() || headers.get('vary')?.trim() === '*') return false
-    cache.set(key, { url, value, bytes, at: clock.now() }, settings.cache)
+    cache.set(key, { url, value, bytes, at: clock.elapsed() }, settings.cache)
     return true
   }
 
@@ -412,64 +508,55 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     return output
   }
 
-  /** Sends through the gate, and again as often as `retry` allows. */
-  async function exchange(request: Described, errand: Errand, signal: AbortSignal): Promise<Response> {
+  /** One attempt, for all who share it. */
+  async function exchange(request: Described, errand: Errand, attempt: number, flight: Flight): Promise<Response> {
     const { method, url } = request
-    const { timeout = DEFAULT_TIMEOUT, priority = 'normal', label = 'client.fetch', retry = 0, channel } = errand
-    const endpoint = errand.group ?? request.endpoint
-    const retries = IDEMPOTENT.test(method) && isRepeatable(request) ? retry : 0
-    for (let attempt = 0; ; attempt++) {
-      const isLast = attempt >= retries
-      const kind = attempt > 0 ? 'background' : (errand.kind ?? 'foreground')
-      const ready = attempt > 0 ? undefined : request.ready
-      const passage = { endpoint, kind, label, channel, priority, timeout, signal } as const
-      let floor: number | undefined
-      try {
-        const init = errand.cache ? { ...request.init, cache: errand.cache } : request.init
-        const response = await sender.send({ ...request, ...passage, init, onSent: errand.onSent, ready, attempt })
-        if (isLast || !isRetryableStatus(response.status)) {
-          if (response.ok && UNSAFE.test(method)) {
-            forget((cached) => cached === url)
-            context.onChanged(url)
-          }
-          return response
-        }
-        discard(response)
-        floor = retryAfterOf(response.headers, clock.now())
-      } catch (error) {
-        if (isLast || signal.aborted || !isMillraceError(error) || !error.retryable) throw error
-        floor = error.retryAfter
-      }
-      await gate.wait(backoffDelay(settings.backoff, attempt, clock.random(), floor), `retry ${endpoint}`, signal)
+    const { label = 'client.fetch', channel, group = request.endpoint } = errand
+    const response = await sender.send({
+      ...request,
+      endpoint: group,
+      label,
+      channel,
+      attempt,
+      kind: attempt > 0 ? 'background' : (errand.kind ?? 'foreground'),
+      get priority() {
+        return flight.priority
+      },
+      signal: flight.signal,
+      onSent: flight.sent,
+    })
+    if (response.ok && UNSAFE.test(method)) {
+      forget((cached) => cached === url)
+      context.onChanged(url)
     }
+    return response
   }
 
   /** `purpose` keeps apart what is read in different ways. */
-  async function describe(purpose: string, input: RequestInfo | URL, given: RequestInit): Promise<Described> {
-    const asked = input instanceof Request ? input : undefined
-    const target = resolveUrl(asked?.url ?? (input as string | URL), settings.baseUrl)
-    target.hash = ''
-    const url = target.href
-    const { credentials, identity } = settings
-    const init = { ...(credentials && !asked && { credentials }), ...given }
-    const method = (init.method ?? asked?.method ?? 'GET').toUpperCase()
-    const headers = init.headers ?? asked?.headers
-    const signal = init.signal ?? asked?.signal
-    signal?.throwIfAborted()
-    const described = { input: asked ?? url, init, url, method, endpoint: endpointOf(method, target), headers, signal }
-    if (!/^(GET|HEAD)$/.test(method) || init.body)
-      return { ...described, ready: undefined, key: undefined, isSecret: true }
+  async function describe(purpose: string, asked: Asked, attempt: number, caller: Caller): Promise<Described> {
+    const { url, method, headers, endpoint, init, input } = asked
+    const described = { ...asked, ready: undefined, keys: undefined, key: undefined, isPastCache: true, isSecret: true }
+    if (asked.hasBody) return described
 
-    const ask = () => sender.headersFor({ url, attempt: 0, headers })
+    const ask = () => sender.headersFor({ url, attempt, headers, endpoint })
     // A function is waited for in flight, so that an abort and the switch end the wait.
     const isWait = typeof settings.headers === 'function'
-    const ready = await (isWait ? inFlight.join(Symbol(), url, signal, ask) : ask())
+    const ready = await (isWait ? inFlight.join([Symbol()], url, caller, ask) : ask())
     const shown = [...ready].filter(([name]) => !TRACING.test(name))
-    const mode = Object.entries(MODE).map(([name, usual]) => {
+    const request = typeof input === 'string' ? undefined : input
+    const fallback = { ...MODE, ...(!request && { credentials: sender.credentialsFor(url) ?? MODE.credentials }) }
+    const mode = Object.entries(fallback).map(([name, usual]) => {
       const part = name as keyof typeof MODE
-      return init[part] ?? asked?.[part] ?? usual
+      return init[part] ?? request?.[part] ?? usual
     })
     const isSecret = shown.some(([name]) => isSecretHeader(name))
-    return { ...described, ready, isSecret, key: JSON.stringify([purpose, method, url, identity, shown, mode]) }
+    const how = init.cache ?? request?.cache ?? 'default'
+    const isPastCache = PAST_CACHE.test(how)
+    const all = JSON.stringify([purpose, method, url, settings.identity, shown, mode])
+    const keyOf = (cached: string) => `${all} ${cached}`
+    // What goes past the caches on its way is as good for who would have taken what they hold.
+    const keys = how === 'default' ? [keyOf(how), keyOf('no-cache')] : [keyOf(how)]
+    const key = how === 'no-store' ? undefined : keyOf(isPastCache ? 'default' : how)
+    return { ...described, ready, keys, key, isPastCache, isSecret }
   }
 }

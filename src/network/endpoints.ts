@@ -10,6 +10,8 @@ export interface Endpoint {
   readonly bucket: TokenBucket
   readonly slots: Slots
   breaker: BreakerState
+  /** When its cached answers were last seen to be read in a loop. */
+  loopedAt: number | undefined
   /** How many wait for the budget. */
   pacing: number
   /** What the sources of this endpoint need by themselves, as requests per minute. */
@@ -64,6 +66,7 @@ export function createEndpoints(): Endpoints {
         bucket: createTokenBucket(),
         slots: createSlots(),
         breaker: closedBreaker,
+        loopedAt: undefined,
         pacing: 0,
         claims: new Set(),
         recent: [],

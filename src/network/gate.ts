@@ -3,18 +3,33 @@
  * classification.
  */
 import type { Alert } from '../primitives/alerts'
-import { isMillraceError, type MillraceError, type MillraceErrorCode } from '../primitives/errors'
-import { isRetryableStatus, networkError, requestError, unsendable } from '../primitives/http'
-import { untilAborted } from '../primitives/until-aborted'
-import { type BreakerEvent, stepBreaker } from './breaker'
+import { callbackError } from '../primitives/callback'
+import { configError, isMillraceError, type MillraceError, type MillraceErrorCode } from '../primitives/errors'
+import { isRetryableStatus, missing, networkError, requestError, unsendable } from '../primitives/http'
+import { isOffline, listen } from '../primitives/platform'
+import { reasonOf, throwIfAborted, untilAborted } from '../primitives/until-aborted'
+import { type BreakerEvent, closedBreaker, stepBreaker } from './breaker'
 import { createEndpoints, type Endpoint, failuresPer100, recordOutcome, recordSent } from './endpoints'
 import type { NetworkContext } from './settings'
 import type { Priority } from './slots'
 
-/** The only place that calls `fetch`; looked up at every call, so that a polyfill or a mock may come later. */
-export const platformFetch: typeof fetch = (input, init) => fetch(input, init)
+/**
+ * The only place that calls `fetch`; looked up at every call, so that a polyfill or a mock may come later. A simulated
+ * DOM's signal, which the runtime's `fetch` refuses before it sends anything, is left out: who waits and who reads heed
+ * it themselves.
+ */
+export const platformFetch: typeof fetch = async (input, init) => {
+  if (typeof fetch !== 'function') throw missing('fetch')
+  try {
+    return await fetch(input, init)
+  } catch (error) {
+    const { name, message } = Object(error) as Error
+    if (!init?.signal || name !== 'TypeError' || !/AbortSignal/.test(message)) throw error
+    return fetch(input, { ...init, signal: null })
+  }
+}
 
-/** ms until an answer's head, and again until the end of its body. */
+/** ms that an answer is waited for. */
 export const DEFAULT_TIMEOUT = 15_000
 
 /** How a request asks to be let through. */
@@ -32,10 +47,12 @@ export interface Passage {
   readonly label: string
   readonly channel?: string | undefined
   readonly priority: Priority
-  /** ms until the answer's head. */
-  readonly timeout: number
+  /** ms from the sending until the answer's head. @defaultValue as long as whoever asks waits */
+  readonly timeout?: number
   readonly signal: AbortSignal
-  /** It waits no more: the server is asked now. */
+  /** Since when somebody waits for it, if that is not since now: of a wait for its turn the server knows nothing. */
+  readonly since?: number
+  /** It leaves for the server now. */
   readonly onSent?: (() => void) | undefined
 }
 
@@ -53,6 +70,10 @@ export interface Gate {
   abortAll(reason: MillraceError): void
   /** Raises an endpoint's budget by what a source of it needs by itself, per minute. Returns the withdrawal. */
   claim(endpoint: string, perMinute: () => number): () => void
+  /** Another tab refuses what is asked of this endpoint, for so many ms. */
+  refuse(endpoint: string, ms: number, who: string): void
+  /** Cached answers of this endpoint are read in a loop. */
+  looped(endpoint: string, reads: number, who: string): void
   endpoints(): Iterable<Endpoint>
   /** Background requests per minute. */
   budgetOf(endpoint: Endpoint): number
@@ -66,6 +87,7 @@ export function createGate(context: NetworkContext): Gate {
   const endpoints = createEndpoints()
   const inside = new Set<(reason: unknown) => void>()
   let refusal: MillraceError | undefined
+  let stopOnline: (() => void) | undefined
 
   return {
     send,
@@ -78,15 +100,27 @@ export function createGate(context: NetworkContext): Gate {
     shut(reason) {
       refusal = reason
       abortAll(reason)
+      watchOnline()
     },
     open() {
       refusal = undefined
+      watchOnline()
     },
     abortAll,
     claim(name, perMinute) {
       const { claims } = endpoints.of(name)
       claims.add(perMinute)
       return () => claims.delete(perMinute)
+    },
+    refuse(name, ms, who) {
+      if (settings.flags.guard && settings.limits.fetchesPer10s < Infinity)
+        endpoints.of(name).guard.close(clock.elapsed(), ms, who)
+    },
+    looped(name, reads, who) {
+      const endpoint = endpoints.of(name)
+      endpoint.loopedAt = clock.elapsed()
+      const what = `was read over ${reads} times in 10 s, from the cache, the last time by "${who}": a loop?`
+      tell('runaway', endpoint, what, { subscriber: who, value: reads + 1, limit: reads })
     },
     endpoints: endpoints.all,
     budgetOf,
@@ -112,22 +146,24 @@ export function createGate(context: NetworkContext): Gate {
 
   async function send(input: string | Request, init: RequestInit, passage: Passage): Promise<Response> {
     const { signal, stream } = passage
-    signal.throwIfAborted()
+    throwIfAborted(signal)
     if (refusal) throw count(refusal)
+    checkLimits()
     const endpoint = endpoints.of(passage.endpoint)
     // Before anything is counted: what an open breaker holds back uses up no budget.
     if (!stream) throwIfOpen(endpoint)
     if (settings.flags.guard) {
       if (passage.kind === 'foreground') admit(endpoint, passage)
       else await pace(endpoint, passage)
-      signal.throwIfAborted()
+      throwIfAborted(signal)
     }
-    const exchanged = () => exchange(input, init, passage, endpoint)
-    if (stream) return exchanged()
+    const exchanged = (onOutcome: (outcome: BreakerEvent) => void) =>
+      exchange(input, init, passage, endpoint, onOutcome)
+    if (stream) return exchanged(() => {})
     let leaveQueue: (() => void) | undefined
     const answer = new Promise<Response>((resolve, reject) => {
       const enter = () => resolve(throughBreaker(endpoint, exchanged))
-      leaveQueue = endpoint.slots.enter(passage.priority, clock.now(), settings.limits, enter)
+      leaveQueue = endpoint.slots.enter(() => passage.priority, clock.elapsed(), settings.limits, enter)
       if (!leaveQueue) reject(queueFull(endpoint, passage))
     })
     return untilAborted(answer, signal, leaveQueue)
@@ -135,7 +171,7 @@ export function createGate(context: NetworkContext): Gate {
 
   /** A foreground request: refused if there were far too many. */
   function admit(endpoint: Endpoint, { label, channel }: Passage): void {
-    const now = clock.now()
+    const now = clock.elapsed()
     const limit = settings.limits.fetchesPer10s
     const wasClosed = now < endpoint.guard.closedUntil
     const closed = endpoint.guard.admit(limit, now, label)
@@ -143,7 +179,10 @@ export function createGate(context: NetworkContext): Gate {
     const ms = closed.until - now
     const subscriber = closed.who
     const what = `was asked for over ${limit} times in 10 s, most often by "${subscriber}": a loop? Refused for ${seconds(ms)}.`
-    if (!wasClosed) tell('runaway', endpoint, what, { channel, subscriber, value: limit + 1, limit })
+    if (!wasClosed) {
+      tell('runaway', endpoint, what, { channel, subscriber, value: limit + 1, limit })
+      context.onRefused(endpoint.name, ms, subscriber)
+    }
     throw refused('runaway', endpoint, what, ms)
   }
 
@@ -152,7 +191,8 @@ export function createGate(context: NetworkContext): Gate {
     const { bucket, claims, name } = endpoint
     const { label, channel, signal } = passage
     const budget = budgetOf(endpoint)
-    const now = clock.now()
+    if (Number.isNaN(budget)) throw configError(`a budget of ${name} that is a number`, 'NaN: look at its intervals')
+    const now = clock.elapsed()
     const ms = bucket.take(budget, Math.max(settings.limits.burst, claims.size), now)
     if (ms === 0) return
     const limit = Math.round(budget)
@@ -178,23 +218,22 @@ export function createGate(context: NetworkContext): Gate {
   function throwIfOpen(endpoint: Endpoint): void {
     const { breaker } = endpoint
     if (!settings.flags.breaker || breaker.name !== 'open') return
-    const ms = breaker.until - clock.now()
+    const ms = breaker.until - clock.elapsed()
     if (ms > 0) throw refused('breaker-open', endpoint, `failed too often. Not asking for ${seconds(ms)}.`, ms)
   }
 
   /** Asks the breaker, runs, and tells how it went; whatever happens, the slot is given back. */
-  async function throughBreaker(endpoint: Endpoint, run: () => Promise<Response>): Promise<Response> {
+  async function throughBreaker(
+    endpoint: Endpoint,
+    run: (onOutcome: (outcome: BreakerEvent) => void) => Promise<Response>,
+  ): Promise<Response> {
     const isProbe = settings.flags.breaker && step(endpoint, 'ask')
-    let outcome: BreakerEvent = 'neutral'
+    let outcome = 'neutral' as BreakerEvent
     try {
       throwIfOpen(endpoint)
-      const response = await run()
-      const { status } = response
-      outcome = status >= 500 ? 'failure' : isRetryableStatus(status) ? 'neutral' : 'success'
-      return response
-    } catch (error) {
-      if (isMillraceError(error) && /network|timeout/.test(error.code)) outcome = 'failure'
-      throw error
+      return await run((told) => {
+        outcome = told
+      })
     } finally {
       // What was sent before the breaker opened says nothing about the probe.
       if (isProbe || (settings.flags.breaker && endpoint.breaker.name === 'closed')) step(endpoint, outcome)
@@ -204,8 +243,9 @@ export function createGate(context: NetworkContext): Gate {
 
   /** True if whoever asks is the probe. */
   function step(endpoint: Endpoint, event: BreakerEvent): boolean {
-    const { state, effects } = stepBreaker(settings.breaker, endpoint.breaker, event, clock.now())
+    const { state, effects } = stepBreaker(settings.breaker, endpoint.breaker, event, clock.elapsed())
     endpoint.breaker = state
+    if (effects.length > 0) watchOnline()
     const { cooldown } = settings.breaker
     for (const effect of effects) {
       if (effect === 'probe') endpoint.slots.rampUp()
@@ -215,43 +255,78 @@ export function createGate(context: NetworkContext): Gate {
     return effects.includes('probe')
   }
 
+  /** What failed while there was no network says nothing about the server: its breakers close when that is back. */
+  function watchOnline(): void {
+    const isWanted = !refusal && [...endpoints.all()].some(({ breaker }) => breaker.name !== 'closed')
+    if (isWanted) stopOnline ??= listen(globalThis, 'online', closeBreakers)
+    else {
+      stopOnline?.()
+      stopOnline = undefined
+    }
+  }
+
+  function closeBreakers(): void {
+    for (const endpoint of endpoints.all()) {
+      if (endpoint.breaker.name === 'closed') continue
+      endpoint.breaker = closedBreaker
+      tell('breaker-closed', endpoint, 'is asked again: the network is back.')
+    }
+    watchOnline()
+  }
+
+  /** The last line of law 2, whatever came in by another door. */
+  function checkLimits(): void {
+    for (const [name, value] of Object.entries(settings.limits))
+      if (typeof value !== 'number' || !(value >= 0))
+        throw configError(`\`limits.${name}\` to be a number`, String(value))
+  }
+
   async function exchange(
     input: string | Request,
     init: RequestInit,
-    { stream = false, signal, kind, label, timeout, onSent }: Passage,
+    { stream = false, signal, kind, label, timeout = Infinity, onSent, since = clock.elapsed() }: Passage,
     endpoint: Endpoint,
+    onOutcome: (outcome: BreakerEvent) => void,
   ): Promise<Response> {
     const { name } = endpoint
     const startedAt = clock.now()
+    const sentAt = clock.elapsed()
     const controller = new AbortController()
     // Stays until the signal is collected: an abort must reach the body too. The signal is ours, so it is short-lived.
-    signal.addEventListener('abort', () => controller.abort(signal.reason))
+    signal.addEventListener('abort', () => controller.abort(reasonOf(signal)))
     const late = () => controller.abort(networkError(name, `did not answer within ${timeout} ms`, undefined, 'timeout'))
     const cancelTimeout = timeout < Infinity ? clock.after(timeout, late, `timeout ${name}`) : undefined
     const outcome: { status?: number; error?: MillraceError } = {}
     counters.sent++
-    recordSent(endpoint, startedAt)
+    recordSent(endpoint, sentAt)
     onSent?.()
     try {
-      const request = (settings.fetch ?? platformFetch)(input, { ...init, signal: controller.signal })
-      // A mock or a wrapper may not heed its signal.
-      const response = await untilAborted(request, controller.signal)
+      const answer: unknown = (settings.fetch ?? platformFetch)(input, { ...init, signal: controller.signal })
+      // A mock or a wrapper may not heed its signal, and may answer anything.
+      const response = await untilAborted(Promise.resolve(answer as Response), controller.signal)
+      if (typeof response?.status !== 'number') throw callbackError('fetch', name, 'has answered no `Response`')
       outcome.status = response.status
       return response
     } catch (cause) {
-      const { aborted, reason } = controller.signal
-      if (signal.aborted) throw signal.reason
-      outcome.error = aborted
-        ? (reason as MillraceError)
+      // Whoever has given up had waited for its turn for longer than for the answer: the server was hardly asked.
+      const wasHurried = clock.elapsed() - sentAt < sentAt - since
+      if (signal.aborted && (wasHurried || !isOutage(reasonOf(signal)))) throw reasonOf(signal)
+      const { aborted } = controller.signal
+      const error = aborted ? reasonOf(controller.signal) : cause
+      outcome.error = isMillraceError(error)
+        ? error
         : (unsendable(name, input, init) ?? networkError(name, 'could not be reached', cause))
       throw outcome.error
     } finally {
       cancelTimeout?.()
-      const duration = clock.now() - startedAt
+      const duration = clock.elapsed() - sentAt
       const { status = 0, error } = outcome
       const hasFailed = error !== undefined || isRetryableStatus(status)
       if (hasFailed) counters.failed++
-      if (!stream && !signal.aborted) settle(endpoint, duration, hasFailed)
+      if (error ? isOutage(error) : status >= 500) onOutcome('failure')
+      else if (status > 0 && !isRetryableStatus(status)) onOutcome('success')
+      const isTold = error ? !isOffline() : !signal.aborted
+      if (!stream && isTold) settle(endpoint, duration, hasFailed)
       context.onRequest({ endpoint: name, kind: stream ? 'stream' : kind, label, startedAt, duration, ...outcome })
     }
   }
@@ -278,5 +353,9 @@ export function createGate(context: NetworkContext): Gate {
     return error
   }
 }
+
+/** Tells of the server, or of the way to it; not of a device that has no network. */
+const isOutage = (error: unknown): boolean =>
+  isMillraceError(error) && /^(network|timeout)$/.test(error.code) && !isOffline()
 
 const seconds = (ms: number): string => `${Math.ceil(ms / 1_000)} s`

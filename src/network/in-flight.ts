@@ -3,12 +3,32 @@
  * the last one aborts the work, and so does the switch. Work that fails leaves nothing open. A caller without a signal
  * costs nothing but a count.
  */
-import { untilAborted } from '../primitives/until-aborted'
-import type { Gate } from './gate'
-import type { RequestCounters } from './settings'
+import type { Timers } from '../primitives/clock'
+import { reasonOf, throwIfAborted, untilAborted } from '../primitives/until-aborted'
+import type { Gate, Passage } from './gate'
+import type { Priority } from './slots'
+
+/** Who joins, and what it wants of the work: all have what the most demanding of them asks for. */
+export interface Caller {
+  readonly signal: AbortSignal | undefined
+  readonly kind: Passage['kind']
+  readonly priority: Priority
+  /** ms that the answer may be reused. */
+  readonly ttl: number
+}
 
 export interface Flight {
   readonly signal: AbortSignal
+  readonly priority: Priority
+  readonly ttl: number
+  /** How far it is. */
+  stage: 'waiting' | 'sent' | 'answered'
+  /** When it left for the server, if it has. */
+  sentAt: number
+  /** It has left for the server. */
+  sent(): void
+  /** Calls `run` when it has left for the server, at once if it has. */
+  whenSent(run: () => void): void
   /** From now on nobody joins. Returns how many wait. */
   land(): number
   /** False once it was forgotten: what it brings may be from before a change, and must not be kept. */
@@ -16,12 +36,13 @@ export interface Flight {
 }
 
 export interface InFlight {
-  /** Joins what is under way for `key`, or starts it. With a new symbol for a key, nobody joins. */
+  /** Joins what is under way for one of these keys, or starts it for the first. With a new symbol, nobody joins. */
   join<T>(
-    key: string | symbol,
+    keys: readonly (string | symbol)[],
     url: string,
-    signal: AbortSignal | undefined,
+    caller: Caller,
     start: (flight: Flight) => Promise<T>,
+    onJoin?: (flight: Flight, isShared: boolean) => void,
   ): Promise<T>
   /** Something is under way for it. */
   has(key: string): boolean
@@ -29,32 +50,41 @@ export interface InFlight {
   forget(matches: (url: string) => boolean): void
 }
 
-interface Shared {
+interface Shared extends Flight {
   readonly url: string
+  readonly kind: Passage['kind']
   readonly abort: (reason: unknown) => void
-  readonly promise: Promise<unknown>
+  promise: Promise<unknown>
   waiting: number
+  priority: Priority
+  ttl: number
 }
 
-export function createInFlight(gate: Gate, counters: RequestCounters): InFlight {
+const URGENCY: readonly Priority[] = ['low', 'normal', 'high']
+
+export function createInFlight(gate: Gate, clock: Pick<Timers, 'elapsed'>): InFlight {
   const flights = new Map<string | symbol, Shared>()
 
   return {
     async join<T>(
-      key: string | symbol,
+      keys: readonly (string | symbol)[],
       url: string,
-      signal: AbortSignal | undefined,
+      caller: Caller,
       start: (flight: Flight) => Promise<T>,
+      onJoin?: (flight: Flight, isShared: boolean) => void,
     ) {
-      signal?.throwIfAborted()
-      const known = flights.get(key)
-      if (known) counters.shared++
-      const flight = known ?? takeOff(key, url, start)
+      const { signal } = caller
+      throwIfAborted(signal)
+      const known = keys.map((key) => flights.get(key)).find((flight) => flight && isFor(flight, caller))
+      const flight = known ?? takeOff(keys[0] as string, url, caller, start)
       flight.waiting++
+      if (URGENCY.indexOf(caller.priority) > URGENCY.indexOf(flight.priority)) flight.priority = caller.priority
+      flight.ttl = Math.max(flight.ttl, caller.ttl)
+      onJoin?.(flight, known !== undefined)
       const promise = flight.promise as Promise<T>
       if (!signal) return promise
       return untilAborted(promise, signal, () => {
-        if (--flight.waiting === 0) flight.abort(signal.reason)
+        if (--flight.waiting === 0) flight.abort(reasonOf(signal))
       })
     },
     has: (key) => flights.has(key),
@@ -63,7 +93,17 @@ export function createInFlight(gate: Gate, counters: RequestCounters): InFlight 
     },
   }
 
-  function takeOff(key: string | symbol, url: string, start: (flight: Flight) => Promise<unknown>): Shared {
+  /** Whoever asks now does not wait for the budget of what is asked in the background. */
+  function isFor({ kind, stage }: Shared, caller: Caller): boolean {
+    return stage !== 'waiting' || kind === 'foreground' || caller.kind === 'background'
+  }
+
+  function takeOff(
+    key: string | symbol,
+    url: string,
+    { kind, priority, ttl }: Caller,
+    start: (flight: Flight) => Promise<unknown>,
+  ): Shared {
     const controller = new AbortController()
     const { signal } = controller
     const abort = (reason: unknown) => controller.abort(reason)
@@ -73,14 +113,37 @@ export function createInFlight(gate: Gate, counters: RequestCounters): InFlight 
       if (isCurrent()) flights.delete(key)
       return flight.waiting
     }
-    const work = Promise.resolve({ signal, land, isCurrent }).then(start)
-    const promise = untilAborted(work, signal, land).finally(() => {
+    const told: (() => void)[] = []
+    const flight: Shared = {
+      sent() {
+        flight.stage = 'sent'
+        flight.sentAt = clock.elapsed()
+        for (const run of told.splice(0)) run()
+      },
+      whenSent(run) {
+        if (flight.stage === 'waiting') told.push(run)
+        else run()
+      },
+      url,
+      kind,
+      priority,
+      ttl,
+      signal,
+      stage: 'waiting',
+      sentAt: 0,
+      abort,
+      land,
+      isCurrent,
+      promise: Promise.resolve(),
+      waiting: 0,
+    }
+    const work = Promise.resolve(flight).then(start)
+    flight.promise = untilAborted(work, signal, land).finally(() => {
       land()
       leaveGate()
     })
     // Whoever waits is told of a failure; whatever it left half-read is closed.
-    promise.catch(abort)
-    const flight: Shared = { url, abort, promise, waiting: 0 }
+    flight.promise.catch(abort)
     flights.set(key, flight)
     return flight
   }

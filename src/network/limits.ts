@@ -10,7 +10,7 @@ export interface Limits {
   concurrency: number
   /** Requests that may wait for their turn per endpoint. @defaultValue 100 */
   queue: number
-  /** Streams per origin: browsers allow six connections for everything. @defaultValue 4 */
+  /** Streams that are connected per origin: browsers allow six connections for everything. @defaultValue 4; Infinity outside of browsers */
   streams: number
 }
 

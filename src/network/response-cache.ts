@@ -16,20 +16,26 @@ export interface CacheEntry {
   readonly url: string
   readonly value: unknown
   readonly bytes: number
-  /** ms since the epoch, when it came: whoever asks knows how old it may be. */
+  /** When it came, by the second hand: whoever asks knows how old it may be. */
   readonly at: number
+}
+
+/** How often it was read, since when; goes on when its answer is replaced. */
+export interface Reads {
+  count: number
+  since: number
 }
 
 /** Least recently used first out, bounded by entries and bytes. */
 export interface ResponseCache {
-  get(key: string): CacheEntry | undefined
+  get(key: string): (CacheEntry & { readonly reads: Reads }) | undefined
   set(key: string, entry: CacheEntry, bounds: { readonly entries: number; readonly bytes: number }): void
   forget(matches: (url: string) => boolean): void
   figures(): { readonly entries: number; readonly bytes: number }
 }
 
 export function createResponseCache(account: (bytes: number) => void): ResponseCache {
-  const cached = new Map<string, CacheEntry & { used: number }>()
+  const cached = new Map<string, CacheEntry & { readonly reads: Reads; used: number }>()
   let bytes = 0
   /** Uses are numbered and looked through when something has to go: to move what is used would cost every hit more. */
   let uses = 0
@@ -51,9 +57,10 @@ export function createResponseCache(account: (bytes: number) => void): ResponseC
       return entry
     },
     set(key, entry, bounds) {
+      const { reads = { count: 0, since: entry.at } } = cached.get(key) ?? {}
       remove(key)
       if (entry.bytes > bounds.bytes) return
-      cached.set(key, { ...entry, used: ++uses })
+      cached.set(key, { ...entry, reads, used: ++uses })
       take(entry.bytes)
       while (cached.size > bounds.entries || bytes > bounds.bytes)
         remove([...cached].reduce((least, other) => (other[1].used < least[1].used ? other : least))[0])

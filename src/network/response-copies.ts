@@ -1,38 +1,69 @@
 /** One answer, several readers: each gets a `Response` of its own. */
-import { whenCollected } from '../primitives/platform'
+import type { Timers } from '../primitives/clock'
+import { attempt, whenCollected } from '../primitives/platform'
+import { offAbort, onAbort, reasonOf } from '../primitives/until-aborted'
+import { isReadable } from './body'
+import { type BodyReader, splitBody } from './split-body'
 
 /** Nobody will read this answer: frees its connection. */
 export function discard({ body }: Response): void {
-  body?.cancel().catch(() => {})
+  if (isReadable(body)) body.cancel().catch(() => {})
+}
+
+type Enter = (breakOff: (reason: unknown) => void) => () => void
+
+/** Hands an answer to one caller, whose body ends with the signal; undefined if there is no more of it. */
+export type Take = (signal: AbortSignal | undefined) => Response | undefined
+
+/** The answer for so many callers. One that cannot be read in pieces, or copied, is handed on as it is. */
+export function copiesOf(
+  response: Response,
+  count: number,
+  endpoint: string,
+  enter: Enter,
+  clock: Pick<Timers, 'after'>,
+  account: (bytes: number) => void,
+): Take {
+  const { body } = response
+  if (!isReadable(body)) {
+    let left = count
+    return () => {
+      if (left === 0) return undefined
+      return --left > 0 ? (attempt(() => response.clone()) ?? handOver()) : response
+    }
+    function handOver() {
+      left = 0
+      return response
+    }
+  }
+  const readers = count > 1 ? splitBody(body, count, endpoint, clock, account) : [body.getReader()]
+  return (signal) => {
+    const reader = readers.shift()
+    return reader && ownResponse(response, reader, signal, enter)
+  }
 }
 
 /**
  * The same answer, whose body ends with `signal`, and with whoever `enter` tells how to break it off until it is told
  * that the body has ended. Neither of them keeps the new body alive.
  */
-export function ownResponse(
-  response: Response,
-  signal: AbortSignal | undefined,
-  enter: (breakOff: (reason: unknown) => void) => () => void,
-): Response {
-  if (!response.body) return response
-  const reader = response.body.getReader()
+function ownResponse(response: Response, reader: BodyReader, signal: AbortSignal | undefined, enter: Enter): Response {
   let broken: { readonly reason: unknown } | undefined
   const breakOff = (reason: unknown) => {
     broken = { reason }
     letGo()
   }
-  const abort = () => breakOff(signal?.reason)
+  const abort = () => breakOff(signal && reasonOf(signal))
   const leave = enter(breakOff)
   const end = () => {
     leave()
-    signal?.removeEventListener('abort', abort)
+    if (signal) offAbort(signal, abort)
   }
   const letGo = () => {
     end()
     reader.cancel().catch(() => {})
   }
-  signal?.addEventListener('abort', abort)
+  if (signal) onAbort(signal, abort)
   if (signal?.aborted) abort()
   const source: UnderlyingDefaultSource<Uint8Array> = {
     async pull(controller) {

@@ -1,14 +1,17 @@
-/** Requests with the client's own headers, asked again at every attempt, and one refresh of credentials on 401. */
-import { MillraceError } from '../primitives/errors'
-import { statusError, toHeaders } from '../primitives/http'
+/**
+ * Requests with what is the client's own, its headers and credentials, for the origins that are its own; asked again at
+ * every attempt, and one refresh of credentials on 401.
+ */
+import { waitFor } from '../primitives/callback'
+import { isOnce, statusError, toHeaders } from '../primitives/http'
 import { untilAborted } from '../primitives/until-aborted'
+import { originOf, pageUrl, resolveUrl } from '../primitives/url'
 import type { Gate, Passage } from './gate'
+import type { Call } from './request'
 import { discard } from './response-copies'
 import type { NetworkContext } from './settings'
 
-export interface Outgoing extends Passage {
-  readonly input: string | Request
-  readonly init: RequestInit
+export interface Outgoing extends Passage, Call {
   readonly url: string
   /** Failed attempts before this one, for the client's header function. */
   readonly attempt: number
@@ -16,30 +19,44 @@ export interface Outgoing extends Passage {
   readonly headers: HeadersInit | undefined | (() => HeadersInit | undefined | Promise<HeadersInit | undefined>)
   /** All headers of the first attempt, where they are known already. */
   readonly ready?: Headers | undefined
+  /** The same once more; undefined if its body was read, and is not known. @defaultValue as long as that is no stream */
+  readonly again?: () => Call | undefined
 }
 
+type HeadersOf = Pick<Outgoing, 'url' | 'attempt' | 'headers' | 'endpoint'>
+
 export interface Sender {
-  /** The client's headers with the request's own on top. */
-  headersFor(request: Pick<Outgoing, 'url' | 'attempt' | 'headers'>): Promise<Headers>
+  /** The client's headers, if they are for this URL, with the request's own on top. */
+  headersFor(request: HeadersOf): Promise<Headers>
+  /** The client's credentials, if they are for this URL. */
+  credentialsFor(url: string): RequestCredentials | undefined
+  /** Whether a 401 may be followed by another attempt. */
+  mayRefresh(url: string): boolean
   /** Sends; a 401 is tried once more if `onUnauthorized` says that it has refreshed. */
   send(request: Outgoing): Promise<Response>
 }
 
-/** Whether a request can be sent again: a stream is gone once it was read. */
-export const isRepeatable = ({ init }: { readonly init: RequestInit }): boolean =>
-  !(init.body instanceof ReadableStream)
+/** How many foreign origins are remembered as told of. */
+const MOST_TOLD = 100
 
-export function createSender(gate: Gate, { clock, settings }: NetworkContext): Sender {
+export function createSender(gate: Gate, { clock, settings, alert }: NetworkContext): Sender {
   let refreshing: Promise<boolean> | undefined
   /** Counts refreshes: a 401 to a request that is older than the last refresh needs none of its own. */
   let generation = 0
+  /** Where there is neither a page nor a `baseUrl`: the first origin that is asked. */
+  let first: string | undefined
+  const told = new Set<string>()
 
   return {
     headersFor,
+    credentialsFor: (url) => (settings.credentials && isOwn(url) ? settings.credentials : undefined),
+    mayRefresh,
     async send(request) {
       const before = generation
       const response = await attempt(request)
-      if (response.status !== 401 || !settings.onUnauthorized || !isRepeatable(request)) return response
+      if (response.status !== 401 || !mayRefresh(request.url)) return response
+      const call = request.again ? request.again() : isOnce(request.init.body) ? undefined : request
+      if (!call) return response
       if (before === generation) {
         refreshing ??= refresh(request.endpoint, response).finally(() => {
           refreshing = undefined
@@ -47,39 +64,65 @@ export function createSender(gate: Gate, { clock, settings }: NetworkContext): S
         if (!(await untilAborted(refreshing, request.signal))) return response
       }
       discard(response)
-      return attempt({ ...request, ready: undefined, attempt: request.attempt + 1 })
+      return attempt({ ...request, ...call, ready: undefined, attempt: request.attempt + 1 })
     },
   }
 
-  async function attempt(request: Outgoing): Promise<Response> {
-    const { input, init, ready } = request
-    const headers = ready ?? (await headersFor(request))
-    // A request object's body can be read once, and this may not be the last attempt.
-    return gate.send(input instanceof Request ? input.clone() : input, { ...init, headers }, request)
+  function mayRefresh(url: string): boolean {
+    return settings.onUnauthorized !== undefined && isOwn(url)
   }
 
-  async function headersFor({
-    url,
-    attempt,
-    headers,
-  }: Pick<Outgoing, 'url' | 'attempt' | 'headers'>): Promise<Headers> {
-    const ours = settings.headers
-    const merged = toHeaders(typeof ours === 'function' ? await ours({ url, attempt }) : ours)
+  async function attempt(request: Outgoing): Promise<Response> {
+    const { input, init, url, ready } = request
+    const headers = ready ?? (await headersFor(request))
+    const credentials = settings.credentials &&
+      isOwn(url) &&
+      typeof input === 'string' && { credentials: settings.credentials }
+    const response = await gate.send(input, { ...credentials, ...init, headers }, request)
+    // The platform has taken all headers along but `authorization`, and cannot be told not to.
+    if (response.redirected && settings.headers && isOwn(url) && !owns(originOf(response.url)))
+      tellOnce(originOf(response.url), "was sent the client's `headers` by a redirect")
+    return response
+  }
+
+  async function headersFor({ url, attempt, headers, endpoint }: HeadersOf): Promise<Headers> {
+    const { headers: ours } = settings
     const own = toHeaders(typeof headers === 'function' ? await headers() : headers)
+    if (!ours || !isOwn(url)) return own
+    const merged = toHeaders(
+      typeof ours === 'function' ? await waitFor('headers', endpoint, clock, () => ours({ url, attempt })) : ours,
+    )
     for (const [name, value] of own) merged.set(name, value)
     return merged
   }
 
+  /** Whether what is the client's own is for this URL: to be asked where there is such a thing. */
+  function isOwn(url: string): boolean {
+    const origin = originOf(url)
+    if (owns(origin)) return true
+    tellOnce(origin, "goes without the client's `headers`, `credentials` and `onUnauthorized`")
+    return false
+  }
+
+  function owns(origin: string | undefined): boolean {
+    const { baseUrl, origins } = settings
+    const home = originOf(baseUrl === undefined ? pageUrl() : resolveUrl('', baseUrl))
+    if (home === undefined && origins.length === 0) first ??= origin
+    return origin !== undefined && (origin === (home ?? first) || origins.includes(origin))
+  }
+
+  function tellOnce(origin: string | undefined, what: string): void {
+    const name = `${origin} ${what}`
+    if (told.has(name) || told.size >= MOST_TOLD) return
+    told.add(name)
+    const message = `${name}: it is not the origin of \`baseUrl\` or of the page. If it is yours, name it in \`origins\`.`
+    alert({ code: 'config', message, endpoint: origin })
+  }
+
   async function refresh(endpoint: string, response: Response): Promise<boolean> {
     const unauthorized = statusError(endpoint, response, clock.now())
-    try {
-      const refreshed = (await settings.onUnauthorized?.(unauthorized)) === true
-      if (refreshed) generation++
-      return refreshed
-    } catch (cause) {
-      // Whether the credentials are any good is not known: worth another try, unlike a plain no.
-      const message = `${unauthorized.message} \`onUnauthorized\` could not refresh them now: it threw.`
-      throw new MillraceError('unauthorized', message, { status: 401, endpoint, retryable: true, cause })
-    }
+    const refreshed = await waitFor('onUnauthorized', endpoint, clock, () => settings.onUnauthorized?.(unauthorized))
+    if (refreshed === true) generation++
+    return refreshed === true
   }
 }

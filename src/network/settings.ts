@@ -40,6 +40,8 @@ export interface RequestCounters {
 /** What the network may be told to do otherwise while it runs: read at every use, never copied. */
 export interface NetworkSettings {
   readonly baseUrl: string | URL | undefined
+  /** Origins beside that of `baseUrl` that are sent the client's headers and credentials. */
+  readonly origins: readonly string[]
   readonly credentials: RequestCredentials | undefined
   readonly fetch: typeof fetch | undefined
   readonly headers: HeaderSource | undefined
@@ -71,4 +73,6 @@ export interface NetworkContext {
   readonly onKept: (answer: KeptAnswer) => void
   /** Tells of a URL that an unsafe method has changed. */
   readonly onChanged: (url: string) => void
+  /** Tells of an endpoint of which nothing is asked for so many ms, since somebody asks in a loop. */
+  readonly onRefused: (endpoint: string, ms: number, who: string) => void
 }

@@ -9,7 +9,7 @@ export interface Slots {
   readonly queued: number
   /** Calls `run` when there is a slot, perhaps at once. Returns how to leave the queue; undefined if it is full. */
   enter(
-    priority: Priority,
+    priority: () => Priority,
     now: number,
     limits: { concurrency: number; queue: number },
     run: () => void,
@@ -23,7 +23,7 @@ export interface Slots {
 const HEAD_START: Record<Priority, number> = { high: 5_000, normal: 0, low: -5_000 }
 
 interface Waiter {
-  readonly rank: number
+  rank(): number
   readonly run: () => void
 }
 
@@ -41,7 +41,7 @@ export function createSlots(): Slots {
     if (isServing) return
     isServing = true
     while (queue.size > 0 && !isFull()) {
-      const first = [...queue].reduce((best, waiter) => (waiter.rank < best.rank ? waiter : best))
+      const first = [...queue].reduce((best, waiter) => (waiter.rank() < best.rank() ? waiter : best))
       queue.delete(first)
       inFlight++
       first.run()
@@ -59,7 +59,8 @@ export function createSlots(): Slots {
     enter(priority, now, limits, run) {
       concurrency = limits.concurrency
       if (isFull() && queue.size >= limits.queue) return undefined
-      const waiter = { rank: now - HEAD_START[priority], run }
+      // One that somebody more urgent joins while it waits is as urgent as that.
+      const waiter = { rank: () => now - HEAD_START[priority()], run }
       queue.add(waiter)
       next()
       return () => queue.delete(waiter)

@@ -5,7 +5,7 @@
 export interface TokenBucket {
   /** ms to wait for the token that was taken. */
   take(perMinute: number, burst: number, now: number): number
-  /** Gives back a token whose wait was broken off; `at` is the moment (ms since the epoch) that was promised. */
+  /** Gives back a token whose wait was broken off; `at` is the moment that was promised. */
   giveBack(at: number): void
 }
 

@@ -58,8 +58,14 @@ export type Timers = Omit<Clock, 'frame' | 'monotonic'> & {
 
 const now = (): number => Date.now()
 const random = (): number => Math.random()
-/** NaN where there is none. */
-const monotonic = (): number => globalThis.performance?.now?.() ?? Number.NaN
+/** NaN where there is none. Read with every event: no closure for it. */
+function monotonic(): number {
+  try {
+    return performance.now()
+  } catch {
+    return Number.NaN
+  }
+}
 
 function after(ms: number, run: () => void, _label: string, unref?: boolean): () => void {
   let timer: ReturnType<typeof setTimeout>

@@ -1,3 +1,5 @@
+import { attempt } from './platform'
+
 /** Where the code runs, as its defaults care about it. */
 export type Environment = 'development' | 'production' | 'docker' | 'test'
 
@@ -11,7 +13,7 @@ declare const process: {
  * Firefox hands out an answer's head with the first byte of its body: a stream that is open and quiet looks as if it was
  * not answered, to `fetch`, XMLHttpRequest and EventSource alike. Other browsers say "like Gecko", without a slash.
  */
-export const tellsHeadsLate = (): boolean => typeof navigator !== 'undefined' && /Gecko\//.test(navigator.userAgent)
+export const tellsHeadsLate = (): boolean => attempt(() => /Gecko\//.test(navigator.userAgent)) === true
 
 /** Never guessed from host names. Unknown is production: it is the quietest. */
 export function detectEnvironment(): Environment {

@@ -1,3 +1,5 @@
+import { attempt, isBrowser } from './platform'
+
 /** What went wrong, as one word to switch on. */
 export type MillraceErrorCode =
   | 'http'
@@ -82,7 +84,10 @@ export function configError(expected: string, got: string): MillraceError {
  * the window or the worker); elsewhere one would end the process, which no mistake in a listener is worth.
  */
 export function reportException(error: unknown): void {
-  const isPage = typeof document !== 'undefined' || 'WorkerGlobalScope' in globalThis
-  if (isPage && typeof reportError === 'function') reportError(error)
-  else console.error(error)
+  const isTold = attempt(() => {
+    if (!isBrowser()) return false
+    reportError(error)
+    return true
+  })
+  if (!isTold) console.error(error)
 }

@@ -1,9 +1,13 @@
 import { LONGEST_SERVER_DELAY } from './backoff'
 import { configError, MillraceError, type MillraceErrorCode, type MillraceErrorDetails } from './errors'
+import { attempt } from './platform'
 
 /** Whether an answer says "not now" (RFC 9110 section 15.5.9, RFC 6585, RFC 8470, and all 5xx) rather than "no". */
 export const isRetryableStatus = (status: number): boolean =>
   status >= 500 || status === 408 || status === 425 || status === 429
+
+/** An answer of a `fetch` that was given, such as a mock, may have none. */
+export const headersOf = ({ headers }: Response): Headers => headers ?? new Headers()
 
 /** RFC 9110 section 10.2.3: seconds or a date, in ms from now, at most 5 min; undefined if absent or unreadable. */
 export function retryAfterOf(headers: Headers, now: number): number | undefined {
@@ -30,7 +34,14 @@ export function networkError(
   cause?: unknown,
   code: MillraceErrorCode = 'network',
 ): MillraceError {
-  return requestError(code, endpoint, `${what}. Trying again later.`, { retryable: true, cause })
+  return requestError(code, endpoint, `${what}. Another attempt may succeed.`, { retryable: true, cause })
+}
+
+/** A body that is gone once it was read: a stream, a Node stream, an iterator; of any realm. */
+export function isOnce(body: unknown): boolean {
+  return (
+    typeof body === 'object' && body !== null && ('getReader' in body || Symbol.asyncIterator in body || 'pipe' in body)
+  )
 }
 
 /**
@@ -39,15 +50,22 @@ export function networkError(
  * out: they quote the URL.
  */
 export function unsendable(endpoint: string, input: string | Request, init: RequestInit): MillraceError | undefined {
+  // A request that is one was made already; a signal may be a simulated DOM's.
+  if (typeof input !== 'string') return undefined
   try {
-    // A request that is one was made already; a body that was a stream is used up; a signal may be a simulated DOM's.
-    if (typeof input === 'string' && !(init.body instanceof ReadableStream))
-      new Request(input, { ...init, signal: null })
+    // Another stream in place of one that is used up by now.
+    new Request(input, { ...init, signal: null, ...(isOnce(init.body) && { body: new ReadableStream() }) })
     return undefined
   } catch {
-    const what = 'cannot be sent: it has a password in its URL, a body that its method may not have, or no real method.'
+    const what =
+      "cannot be sent: it has a password in its URL, a body that its method may not have, a stream for a body without `duplex: 'half'`, or no real method."
     return requestError('config', endpoint, what)
   }
+}
+
+/** Nothing can be asked here, now or later: some test environments leave out what the runtime has. */
+export function missing(name: 'fetch' | 'Headers'): MillraceError {
+  return configError(`a platform with \`${name}\``, 'one without: polyfill `fetch`, or use an environment that has it')
 }
 
 /** @throws MillraceError `config` for what no header can carry (RFC 9110 section 5); the platform's error quotes it */
@@ -55,6 +73,7 @@ export function toHeaders(given: HeadersInit | undefined): Headers {
   try {
     return new Headers(given)
   } catch {
+    if (!attempt(() => new Headers())) throw missing('Headers')
     throw configError('headers of letters, digits and dashes, with values of one line and Latin-1', 'others')
   }
 }
@@ -69,14 +88,15 @@ const ADVICE: Record<number, string> = {
 }
 
 /** The error of an answer whose status is not the expected one. */
-export function statusError(endpoint: string, { status, headers }: Response, now: number): MillraceError {
+export function statusError(endpoint: string, response: Response, now: number): MillraceError {
+  const { status } = response
   const retryable = isRetryableStatus(status)
   const advice =
     ADVICE[status] ?? (retryable ? 'the server cannot answer now' : 'expected a success, check the request')
   return requestError(
     status === 401 ? 'unauthorized' : 'http',
     endpoint,
-    `answered ${status}: ${advice}. ${retryable ? 'Trying again later.' : 'Not retrying.'}`,
-    { status, retryable, retryAfter: retryable ? retryAfterOf(headers, now) : undefined },
+    `answered ${status}: ${advice}.${retryable ? '' : ' Not retrying.'}`,
+    { status, retryable, retryAfter: retryable ? retryAfterOf(headersOf(response), now) : undefined },
   )
 }

@@ -15,6 +15,9 @@ export function attempt<T>(look: () => T): T | undefined {
 export const isHidden = (): boolean => attempt(() => document.visibilityState) === 'hidden'
 export const isOffline = (): boolean => attempt(() => navigator.onLine) === false
 
+/** Calls `run` once whatever runs now is done. Not by `queueMicrotask`: test runners' fake timers hold that back. */
+export const soon = (run: () => void): void => void Promise.resolve().then(run)
+
 /** Whether this is a page or a worker of a browser. */
 export const isBrowser = (): boolean => typeof document !== 'undefined' || 'WorkerGlobalScope' in globalThis
 
@@ -26,11 +29,13 @@ export function listen(target: unknown, type: string, listener: (event: Event) =
   return () => void attempt(() => (target as EventTarget).removeEventListener(type, listener))
 }
 
+/** What a class is made of where the platform has no `EventTarget`: an import fails of nothing. */
+export const EventTargetIfAny: typeof EventTarget = /* @__PURE__ */ attempt(() => EventTarget) ?? (class {} as never)
+
 let registry: FinalizationRegistry<() => void> | undefined
 
 /** Runs `letGo` some time after `target` is collected, where the platform tells; else what it holds ends with its use. */
 export function whenCollected(target: object, letGo: () => void): void {
-  if (typeof FinalizationRegistry === 'undefined') return
-  registry ??= new FinalizationRegistry((run) => run())
-  registry.register(target, letGo)
+  registry ??= attempt(() => new FinalizationRegistry((run) => run()))
+  registry?.register(target, letGo)
 }

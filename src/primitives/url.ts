@@ -1,5 +1,6 @@
 import { configError } from './errors'
 import { fingerprint } from './fingerprint'
+import { attempt } from './platform'
 
 /** What relative URLs are relative to: the given base, else the document (or the worker's script). */
 export function resolveUrl(url: string | URL, base?: string | URL): URL {
@@ -12,7 +13,13 @@ export function resolveUrl(url: string | URL, base?: string | URL): URL {
 
 /** What a page's own URLs are relative to; undefined outside of pages and workers. */
 export function pageUrl(): string | undefined {
-  return typeof document === 'undefined' ? globalThis.location?.href : document.baseURI
+  return attempt(() => (typeof document === 'undefined' ? location.href : document.baseURI))
+}
+
+/** Undefined where a URL has none, such as that of a page in a file. */
+export function originOf(url: string | URL | undefined): string | undefined {
+  const origin = attempt(() => new URL(url as string).origin)
+  return origin === 'null' ? undefined : origin
 }
 
 /**

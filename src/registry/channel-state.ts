@@ -54,6 +54,9 @@ function show(
 export const idle: Connectivity = /* @__PURE__ */ show('idle')
 export const complete: Connectivity = /* @__PURE__ */ show('complete')
 export const failed = (error: MillraceError): Connectivity => show('failed', error)
+/** The stream is over; what it comes to is asked for once more. */
+export const lastAsked = (error: MillraceError | undefined): Connectivity =>
+  error ? retrying(error, 1, undefined) : show('connecting')
 const paused = (by: PauseReason): Connectivity => show('paused', undefined, 0, undefined, by)
 
 /** The state of a channel of which nothing but this is known. */
@@ -74,8 +77,11 @@ const PATIENCE = 3
 /** Whether a channel with a snapshot should poll while its stream is in this state. */
 export function isGivenUp(stream: StreamState): boolean {
   if (stream.name === 'held-back') return stream.by === 'stream-limit'
+  // That it opens proves nothing, where the connection before opened too, and brought nothing.
+  if (stream.name === 'open') return stream.mute === true && stream.failures >= PATIENCE
   if (stream.name !== 'waiting' && stream.name !== 'connecting') return false
-  return stream.failures >= PATIENCE || stream.error?.code === 'content-type'
+  const isOverdue = stream.name === 'connecting' && stream.overdue === true
+  return isOverdue || stream.failures >= PATIENCE || stream.error?.code === 'content-type'
 }
 
 /** A stream's state as a channel shows it; `hasData`: its snapshot is in, or it needs none. */
@@ -85,7 +91,9 @@ export function fromStream(stream: StreamState, hasData: boolean): Connectivity 
     case 'paused':
       return show('connecting')
     case 'connecting':
-      return stream.failures > 0 ? retrying(stream.error, stream.failures, stream.since) : show('connecting')
+      return stream.failures > 0
+        ? retrying(stream.error, stream.failures, stream.since)
+        : show('connecting', stream.error)
     case 'open':
       return show(hasData ? 'live' : 'connecting')
     case 'waiting':

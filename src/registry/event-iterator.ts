@@ -1,6 +1,7 @@
 /** A channel's events as an async iterable, with a bounded buffer between a fast stream and a slow loop. */
 import { check } from '../primitives/check'
 import { MillraceError } from '../primitives/errors'
+import { answered } from './callbacks'
 import type { Observer } from './subscriber'
 
 /** How events are buffered for a `for await` loop. */
@@ -21,6 +22,7 @@ export function createEventIterator<E>(
   options: EventsOptions<E>,
   subscribe: (observer: Observer<unknown, E>) => () => void,
   onOverflow: () => void,
+  onThrow: (cause: unknown) => void,
 ): AsyncIterableIterator<E> {
   check('', options)
   const { signal, buffer = 1_024, overflow = 'drop-oldest' } = options
@@ -59,8 +61,21 @@ export function createEventIterator<E>(
       end({ error: new MillraceError('overflow', message) })
     } else if (overflow === 'drop-oldest') waiting.shift()
     else if (overflow === 'drop-newest') waiting.pop()
-    else waiting = overflow(waiting).slice(-buffer)
+    else waiting = fewer(overflow)
     onOverflow()
+  }
+
+  /** What the function leaves; if it fails, the oldest goes. */
+  function fewer(choose: (buffered: E[]) => E[]): E[] {
+    const before = waiting
+    try {
+      const left = answered(choose([...before]), 'a list of events')
+      if (!Array.isArray(left)) throw new TypeError('It did not answer a list of events.')
+      return left.slice(-buffer)
+    } catch (cause) {
+      onThrow(cause)
+      return before.slice(-buffer)
+    }
   }
 
   /** Subscribes with the first call, so that an iterator that nobody uses costs nothing. */
@@ -75,10 +90,10 @@ export function createEventIterator<E>(
     [Symbol.asyncIterator]() {
       return this
     },
-    next() {
+    async next() {
       start()
       const event = waiting.shift()
-      if (event !== undefined) return Promise.resolve({ done: false, value: event })
+      if (event !== undefined) return { done: false, value: event }
       return new Promise((resolve, reject) => {
         if (ended) settleEnd(resolve, reject)
         else asking.push({ resolve, reject })

@@ -2,10 +2,16 @@
 import { SCHEMA_TIMEOUT } from '../network/body'
 import type { JsonAnswer } from '../network/coordinated-fetch'
 import type { AlertCode } from '../primitives/alerts'
+import { callbackError } from '../primitives/callback'
 import { MillraceError } from '../primitives/errors'
+import { soon } from '../primitives/platform'
+import { printable } from '../primitives/printable'
 import type { AskOptions, SnapshotSink, SnapshotSource } from '../sources/snapshot-source'
 import type { StreamSink, StreamSource, StreamState } from '../sources/stream-source'
+import { onlooker } from '../sources/tabs/onlooker'
+import type { Reconnect } from '../stream/event-stream'
 import type { Message } from '../stream/messages'
+import type { Mishap } from './callbacks'
 import { ChannelData, type DataOwner, type KeptData } from './channel-data'
 import {
   type ChannelState,
@@ -18,7 +24,9 @@ import {
   fromStream,
   idle,
   isGivenUp,
+  lastAsked,
 } from './channel-state'
+import { type Invalid, normalized, type Reading } from './decode'
 import type { ChannelDefinition, StreamEvent } from './define-channel'
 import type { RegistryContext } from './registry-context'
 import { isRolledOut } from './rollout'
@@ -33,8 +41,16 @@ export interface Kept extends KeptData {
 
 const DEFAULT_GRACE = 1_000
 const DEFAULT_EVENT_BYTES = 2 ** 20
-/** ms that missing events are waited for. */
-const PATIENCE = 2_000
+
+/** What is told of a source when it is left. */
+export interface SourceFigures {
+  readonly endpoint: string
+  readonly lastEventId: string
+  readonly reconnects: number
+  readonly duplicates: number
+}
+
+const noFigures: SourceFigures = { endpoint: '', lastEventId: '', reconnects: 0, duplicates: 0 }
 
 export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   readonly key: string
@@ -49,6 +65,11 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   #definition: ChannelDefinition
   #state: ChannelState<unknown> | undefined
   #ended: Connectivity | undefined
+  /** Its stream has ended for good, and the snapshot is asked once more before that is shown. */
+  #ending: Connectivity | undefined
+  #figures = noFigures
+  /** What `normalize` made of messages: it is called once for each. */
+  #readings: WeakMap<Message, Reading> | undefined
   #cancelGrace: (() => void) | undefined
   /** Ends the wait for a schema that takes its time. */
   #stopValidation: (() => void) | undefined
@@ -60,6 +81,8 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   #wasPolled = false
   #open: StreamState | undefined
   #hasOpened = false
+  /** Of a stream that was left with its last word, while the snapshot is still asked for. */
+  #hadResumed = false
   #snapshotFailed = false
   #snapshotError: MillraceError | undefined
   /** What is wrong with the last answer, though it came. */
@@ -78,7 +101,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     this.#onGone = onGone
     this.#ended = kept?.isComplete ? complete : undefined
     this.data = new ChannelData(this, kept)
-    this.subscribers = new Subscribers(context.clock, this)
+    this.subscribers = new Subscribers(context, this)
   }
 
   // What the registry asks of it.
@@ -92,6 +115,13 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     this.#definition = definition
   }
 
+  /** Goes on with another target: what is known is of the one before. */
+  moveTo(definition: ChannelDefinition): void {
+    this.#definition = definition
+    if (this.subscribers.all().size > 0) this.#startAnew()
+    else this.#forget()
+  }
+
   add(subscriber: Subscriber): void {
     const { counters } = this.#context
     this.#stopGrace()
@@ -103,7 +133,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     this.snapshot?.reschedule()
     this.#wantAnswer()
     const ended = this.#ended
-    queueMicrotask(() => {
+    soon(() => {
       if (subscriber.owedState) this.subscribers.tell(subscriber)
       if (ended) this.subscribers.tellEnd(subscriber, ended.error)
     })
@@ -117,6 +147,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
         this.#definition.grace ?? DEFAULT_GRACE,
         () => this.#vanish(),
         `grace ${this.key}`,
+        true,
       )
   }
 
@@ -130,7 +161,8 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   async refresh(): Promise<void> {
     if (this.#ended) {
       this.#ended = undefined
-      this.data = new ChannelData(this, this.data)
+      const { value, updatedAt } = this.data
+      this.data = new ChannelData(this, { value, updatedAt, lastEventId: '' })
       if (this.subscribers.all().size > 0) this.#join(true)
       this.#changed()
     }
@@ -177,13 +209,22 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
 
   /** Leaves its sources, forgets what it knows, and starts anew for those who subscribe. */
   reset(): void {
+    if (this.subscribers.all().size > 0) return this.#startAnew()
+    this.#forget()
+    this.quiet()
+  }
+
+  #startAnew(): void {
+    this.#forget()
+    this.#join(false)
+    this.#changed()
+  }
+
+  #forget(): void {
     this.#leave()
     this.data.dispose()
     this.data = new ChannelData(this, undefined)
     this.#ended = undefined
-    if (this.subscribers.all().size === 0) return this.quiet()
-    this.#join(false)
-    this.#changed()
   }
 
   /** Nothing may be pending any more: hands out what waits, and does not wait for a next subscriber. */
@@ -196,7 +237,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
 
   /** Ends it for all who subscribe. */
   close(error: MillraceError): void {
-    this.#end(failed(error))
+    if (!this.#ended) this.#end(failed(error))
     this.#stopGrace()
     for (const subscriber of this.subscribers.all()) this.subscribers.remove(subscriber)
   }
@@ -214,27 +255,57 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   }
 
   #join(again: boolean): void {
+    // What was kept, or is there from the start, may be the end of it.
+    if (this.data.isDone()) return this.#end(complete)
     const { stream, snapshot, share } = this.#definition
     const { sources } = this.#context
+    const from = this.data.position()
     this.again = again
+    this.#figures = noFigures
     if (snapshot) this.snapshot = sources.snapshot(snapshot, this.key, share)
-    if (stream && this.#mayStream()) this.stream = sources.stream(stream, this.key, share)
+    if (stream && this.#mayStream()) this.stream = sources.stream(stream, this.key, share, from)
+    const { stream: source } = this
     // The stream comes first: an event between the two would be lost the other way round.
-    this.stream?.attach(this)
+    source?.attach(this)
     this.snapshot?.attach(this)
-    if (this.stream) this.onStream(this.stream.state())
+    if (source && from !== '') this.data.accept(source.since(from) ?? [])
+    if (source === this.stream && source) this.onStream(source.state())
     this.#wantAnswer()
     this.#changed()
   }
 
-  #leave(): void {
+  /** The sources are told at once, or when they have told all the others what this channel was told. */
+  #leave(defer: (leave: () => void) => void = (leave) => leave()): void {
     const { stream, snapshot } = this
     this.#validated()
+    if (stream ?? snapshot) this.#figures = this.figures()
     this.stream = this.snapshot = this.#snapshotError = this.#bodyError = undefined
-    this.#open = undefined
-    this.#hasOpened = this.#isPolling = this.#wasPolled = this.#snapshotFailed = this.#isAnswered = false
-    stream?.detach(this)
-    snapshot?.detach(this)
+    this.#open = this.#ending = undefined
+    this.#hasOpened =
+      this.#hadResumed =
+      this.#isPolling =
+      this.#wasPolled =
+      this.#snapshotFailed =
+      this.#isAnswered =
+        false
+    defer(() => {
+      if (stream !== this.stream) stream?.detach(this)
+      if (snapshot !== this.snapshot) snapshot?.detach(this)
+    })
+  }
+
+  /** Of the source that it has, or had. */
+  figures(): SourceFigures {
+    const { stream } = this
+    const source = stream ?? this.snapshot
+    // A stream that was left while its snapshot is still asked for counts on.
+    if (!source || (!stream && this.#figures.lastEventId !== '')) return this.#figures
+    return {
+      endpoint: source.endpoint(),
+      lastEventId: stream?.lastEventId() ?? '',
+      reconnects: stream?.reconnects() ?? 0,
+      duplicates: stream?.duplicates() ?? 0,
+    }
   }
 
   #stopGrace(): void {
@@ -246,17 +317,25 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   #vanish(): void {
     this.#cancelGrace = undefined
     const { value, updatedAt } = this.data
+    const lastEventId = this.data.position()
     this.#leave()
     this.data.dispose()
-    this.#onGone({ value, updatedAt, isComplete: this.#ended?.status === 'complete' })
+    this.#onGone({ value, updatedAt, lastEventId, isComplete: this.#ended?.status === 'complete' })
   }
 
+  /** What has ended stays ended. */
   #end(how: Connectivity): void {
-    this.#leave()
-    this.data.dispose()
+    if (this.#ended) return
+    const { error } = how
+    const source = this.stream ?? this.snapshot
     this.#ended = how
+    // Whoever shares a source hears the last word before it is left.
+    this.#leave(queueMicrotask)
+    this.data.dispose()
     this.#changed()
-    this.subscribers.end(how.error)
+    this.subscribers.end(error)
+    if (error && error.code !== 'closed')
+      this.#warn('failed', `channel ${this.key} has failed for good: ${error.message}`, undefined, source?.endpoint())
   }
 
   // What its sources ask and tell.
@@ -268,6 +347,14 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
 
   maxEventBytes(): number {
     return this.#definition.maxEventBytes ?? DEFAULT_EVENT_BYTES
+  }
+
+  connectTimeout(): number | undefined {
+    return this.#definition.connectTimeout
+  }
+
+  reconnect(): Reconnect | undefined {
+    return this.#definition.reconnect
   }
 
   idleTimeout(): number | false | undefined {
@@ -335,6 +422,29 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     this.data.restart(why)
   }
 
+  identify(messages: readonly Message[]): readonly Message[] {
+    if (!this.#definition.normalize) return messages
+    let last: string | undefined
+    return messages.map((message) => {
+      const reading = this.readingOf(message)
+      const own = message.id ?? ('answer' in reading ? reading.id : undefined)
+      if (own === message.id && (message.id !== undefined || last === undefined)) {
+        last = undefined
+        return message
+      }
+      last = own ?? last
+      const named = { ...message, id: own, lastEventId: last as string }
+      this.#readings?.set(named, reading)
+      return named
+    })
+  }
+
+  onGap(why: string): void {
+    // The snapshot is on its way already where the stream has opened anew.
+    if (this.data.isHolding) this.#tellGap(why)
+    else this.gap(why)
+  }
+
   wanted(): string | undefined {
     return this.#isFresh() ? this.#nameOfState() : undefined
   }
@@ -362,15 +472,10 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   }
 
   onStream(next: StreamState): void {
-    const { stream, snapshot, data } = this
+    const { stream, snapshot } = this
     if (!stream || this.#ended) return
-    if (next.name === 'complete' || next.name === 'failed') {
-      data.giveUpSnapshot()
-      const last = next.name === 'failed' ? failed(next.error) : complete
-      if (!snapshot || data.updatedAt !== undefined || last.error) return this.#end(last)
-      // What has ended before anybody came is still to be shown.
-      void snapshot.pull('foreground', true).then(() => snapshot === this.snapshot && this.#end(last))
-    }
+    if (next.name === 'complete' || next.name === 'failed')
+      return this.#onStreamOver(next.name === 'failed' ? failed(next.error) : complete)
     // In another tab, or after a take-over, one open connection may follow upon another.
     const opened = next.name === 'open' && next !== this.#open
     this.#open = next.name === 'open' ? next : undefined
@@ -386,10 +491,37 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     this.#changed()
   }
 
+  /** What has ended is still to be shown as it is now: the snapshot is asked once more, and may say that it is `done`. */
+  #onStreamOver(last: Connectivity): void {
+    const { snapshot, data } = this
+    if (this.#ending) return
+    if (snapshot && (last.error || data.updatedAt === undefined)) {
+      this.#ending = last
+      this.#open = undefined
+      this.#isPolling = false
+      this.#changed()
+      void snapshot.pull('foreground', true).then(() => this.#ending === last && this.#endOfStream(last))
+    } else this.#endOfStream(last)
+  }
+
+  /** What waits for a snapshot is told before the end: it may be the last word. */
+  #endOfStream(last: Connectivity): void {
+    this.data.giveUpSnapshot(true)
+    if (!this.#ended && this.data.isDone()) this.#end(complete)
+    this.#end(last)
+  }
+
   /** Does what the stream missed have to come from the snapshot? */
   #onOpened(source: StreamSource): void {
     const first = !this.#hasOpened
+    const { data } = this
     this.#hasOpened = true
+    if (source.resumed() || (data.position() !== '' && source.since(data.position()))) data.confirmKept()
+    else if (data.isKept) {
+      data.dropKept()
+      if (!this.snapshot)
+        this.#warn('gap', 'what was kept cannot be gone on from. There is no snapshot to make up for it.')
+    }
     if (first || this.#wasPolled || !source.resumed() || this.#definition.replay === false || this.data.isHolding)
       this.#resync(first ? 'foreground' : 'background')
     this.#wasPolled = false
@@ -416,29 +548,33 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
   /** A stream goes on without its snapshot, if there is something to fold onto; the snapshot is asked for again, slowly. */
   onSnapshotError(error: MillraceError, final: boolean): void {
     if (this.#ended) return
-    const goesOn = this.stream ? this.data.giveUpSnapshot() : !final
+    if (this.#ending) return
+    const { data } = this
+    const goesOn = this.stream || data.isHolding ? data.giveUpSnapshot(final && !this.stream) : !final
     if (final && !goesOn) this.#end(failed(error))
     else if (this.stream && !final && !this.#isPolling) this.#snapshotFailed = true
   }
 
   onAnswer(answer: JsonAnswer | undefined, endpoint: string): void {
     const { data } = this
+    if (this.#ended) return
     this.#isAnswered = true
     if (!answer) {
-      data.isKept = false
+      this.#snapshotFailed = !data.unchanged() && this.stream !== undefined
       this.#bodyError = undefined
       return this.#changed()
     }
     const body = readSnapshot(this.#definition, answer)
     if (!(body instanceof Promise)) return this.#takeBody(body, endpoint)
     const take = (late: SnapshotBody) => {
-      if (data !== this.data) return
+      if (data !== this.data || this.#ended) return
       this.#validated()
       this.#takeBody(late, endpoint)
     }
     void body.then(take)
     const why = `its schema has not validated within ${SCHEMA_TIMEOUT} ms`
-    this.#stopValidation ??= this.#context.clock.after(SCHEMA_TIMEOUT, () => take({ why }), `schema ${this.key}`)
+    const late = () => take({ why, mishap: { name: 'schema', cause: undefined } })
+    this.#stopValidation ??= this.#context.clock.after(SCHEMA_TIMEOUT, late, `schema ${this.key}`, true)
   }
 
   #validated(): void {
@@ -452,16 +588,27 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     if ('why' in body) {
       data.counts.invalid++
       this.#warn('invalid-event', `a snapshot ${body.why}.`)
-      const message = `${endpoint} answered with a body that ${body.why}: the server has changed, or the channel is wrong.`
-      this.#bodyError = new MillraceError('invalid-body', message, { endpoint, cause: body.cause })
+      this.#bodyError = this.#errorOf(body, endpoint)
+      if (this.#ending) return
       if (stream ? !data.giveUpSnapshot() : this.retries() === 0) this.#end(failed(this.#bodyError))
       else this.#changed()
       return
     }
-    const resumes = stream !== undefined && (this.#open ? stream.resumed() : stream.lastEventId() !== '')
-    data.applySnapshot(body.value, stream && body.position, resumes)
+    const resumes = stream ? (this.#open ? stream.resumed() : stream.lastEventId() !== '') : this.#hadResumed
+    data.applySnapshot(body.value, this.#definition.stream ? body.position : undefined, resumes)
     this.#snapshotFailed = false
     this.#bodyError = undefined
+  }
+
+  #errorOf({ why, mishap }: { readonly why: string; readonly mishap?: Mishap }, endpoint: string): MillraceError {
+    if (mishap) {
+      const { name, cause } = mishap
+      if (cause !== undefined) this.threw(name, cause)
+      const what = cause === undefined ? `has not answered within ${SCHEMA_TIMEOUT} ms` : 'threw'
+      return callbackError(name, `channel ${this.key}`, `${what} at what ${endpoint} answered`, cause)
+    }
+    const message = `${endpoint} answered with a body that ${why}: the server has changed, or the channel is wrong.`
+    return new MillraceError('invalid-body', message, { endpoint })
   }
 
   // What its data asks and tells.
@@ -476,6 +623,10 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     this.#context.onEvent(this.key, event)
   }
 
+  elapsed(): number {
+    return this.#context.clock.elapsed()
+  }
+
   dataChanged(): void {
     this.#state = undefined
     this.subscribers.stateChanged(false)
@@ -485,15 +636,48 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     this.#end(complete)
   }
 
+  /** All that is still wanted is the snapshot. */
+  terminalHeld(): void {
+    const { stream, snapshot } = this
+    if (!stream || !snapshot) return
+    this.#figures = this.figures()
+    this.#hadResumed = stream.resumed()
+    this.#open = this.stream = undefined
+    soon(() => {
+      if (this.stream !== stream) stream.detach(this)
+    })
+    snapshot.reschedule()
+    this.#changed()
+  }
+
   gap(why: string): boolean {
-    const next = this.snapshot ? 'The snapshot is asked for again' : 'There is no snapshot to make up for it'
-    this.#warn('gap', `${why}. ${next}.`)
+    this.#tellGap(why)
     this.#resync('background')
     return this.snapshot !== undefined
   }
 
-  invalid(why: string): void {
+  #tellGap(why: string): void {
+    const next = this.snapshot ? 'The snapshot is asked for again' : 'There is no snapshot to make up for it'
+    this.#warn('gap', `${why}. ${next}.`)
+  }
+
+  invalid({ why, mishap }: Invalid): void {
     this.#warn('invalid-event', `an event ${why}. It is dropped.`)
+    if (mishap) this.threw(mishap.name, mishap.cause)
+  }
+
+  ignored(types: readonly string[]): void {
+    const quoted = (names: readonly string[]) =>
+      names
+        .slice(0, 5)
+        .map((name) => `"${printable(name)}"`)
+        .join(', ')
+    const listed = Object.keys(this.#definition.events ?? {})
+    this.#warn('ignored', `all that comes is ignored: ${quoted(types)} came, and \`events\` lists ${quoted(listed)}.`)
+  }
+
+  threw(name: string, cause: unknown): void {
+    this.#context.report(name, this.key, cause)
   }
 
   overflow(): void {
@@ -504,8 +688,38 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     this.#context.account(bytes)
   }
 
-  patience(run: () => void): () => void {
-    return this.#context.clock.after(PATIENCE, run, `missing events ${this.key}`)
+  patience(ms: number, run: () => void): () => void {
+    return this.#context.clock.after(ms, run, `missing events ${this.key}`, true)
+  }
+
+  fetchSince(id: string, onMessages: (messages: readonly Message[]) => void, onFailed: () => void): () => void {
+    const { stream } = this.#definition
+    const source = stream && this.#context.sources.streamSince(stream, id)
+    if (!source) return () => {}
+    const sink: StreamSink = {
+      ...onlooker,
+      key: this.key,
+      again: true,
+      label: () => this.label(),
+      maxEventBytes: () => this.maxEventBytes(),
+      streamWhenHidden: () => 'keep',
+      onMessages,
+      onStream({ name }) {
+        if (name === 'waiting' || name === 'failed' || name === 'complete') onFailed()
+      },
+    }
+    source.attach(sink)
+    return () => source.detach(sink)
+  }
+
+  readingOf(message: Message): Reading {
+    this.#readings ??= new WeakMap()
+    let reading = this.#readings.get(message)
+    if (!reading) {
+      reading = normalized(this.#definition, message)
+      this.#readings.set(message, reading)
+    }
+    return reading
   }
 
   since(id: string): readonly Message[] | undefined {
@@ -523,8 +737,12 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     if (!silently) this.#warn('overflow', `"${label ?? id}" takes events too slowly. The oldest are dropped.`, label)
   }
 
-  #warn(code: AlertCode, what: string, subscriber?: string): void {
-    const endpoint = (this.stream ?? this.snapshot)?.endpoint()
+  #warn(
+    code: AlertCode,
+    what: string,
+    subscriber?: string,
+    endpoint: string | undefined = (this.stream ?? this.snapshot)?.endpoint(),
+  ): void {
     this.#context.alert({
       code,
       message: `${endpoint ?? this.key}: ${what}`,
@@ -540,6 +758,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     const { stream, snapshot, data } = this
     if (this.#ended) return this.#ended
     const hasData = data.isKept ? false : data.updatedAt !== undefined || this.#isAnswered
+    if (this.#ending) return lastAsked(this.#ending.error)
     if (!stream && snapshot && this.#isAskedOnce()) return fromAnswer(snapshot.state(), hasData, this.#bodyError)
     if (!stream) return snapshot ? fromSnapshot(snapshot.state(), hasData, this.#bodyError) : idle
     if (this.#isPolling && snapshot) return fromFallback(stream.state(), snapshot.state(), hasData)

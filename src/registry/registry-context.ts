@@ -1,5 +1,7 @@
+import type { Environment } from '../primitives/environment'
 import type { SourceContext, SourceSettings } from '../sources/source-context'
 import type { Sources } from '../sources/sources'
+import type { Report } from './callbacks'
 import type { ChannelState } from './channel-state'
 import type { StreamEvent } from './define-channel'
 
@@ -14,6 +16,7 @@ export interface Rollout {
 }
 
 export interface RegistrySettings extends SourceSettings {
+  readonly environment: Environment
   readonly rollout: Rollout | undefined
 }
 
@@ -21,6 +24,7 @@ export interface RegistrySettings extends SourceSettings {
 export interface RegistryContext extends SourceContext {
   readonly settings: RegistrySettings
   readonly sources: Sources
+  readonly report: Report
   onStatus(key: string, state: ChannelState<unknown>): void
   onEvent(key: string, event: StreamEvent): void
 }

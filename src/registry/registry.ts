@@ -1,10 +1,13 @@
 /** Who wants what: one live channel per key, one source per request, and the last states of channels that nobody wants. */
 import { configError, MillraceError } from '../primitives/errors'
+import { endpointOf } from '../primitives/url'
 import type { SourceContext } from '../sources/source-context'
 import type { Sources } from '../sources/sources'
-import { targetIdentity } from '../sources/target'
+import { fixedTarget, type Target, targetIdentity } from '../sources/target'
+import { createReport } from './callbacks'
 import { type ChannelState, stateOf } from './channel-state'
 import { type Channel, type ChannelDefinition, definitionOf } from './define-channel'
+import { createKeptStates } from './kept-states'
 import { type Kept, LiveChannel } from './live-channel'
 import type { RegistryContext, RegistrySettings } from './registry-context'
 import { type Observer, type SubscribeOptions, Subscriber, type Subscription } from './subscriber'
@@ -28,7 +31,16 @@ export interface RegistryHooks {
 }
 
 export interface Registry {
-  subscribe<S, E>(channel: Channel<S, E>, observer: Observer<S, E>, options: SubscribeOptions): Subscription<S>
+  /**
+   * A key that has another target throws `config`; unless `isView`: somebody who renders. Then the newest description
+   * wins while somebody develops, and the oldest elsewhere.
+   */
+  subscribe<S, E>(
+    channel: Channel<S, E>,
+    observer: Observer<S, E>,
+    options: SubscribeOptions,
+    isView: boolean,
+  ): Subscription<S>
   getState<S, E>(channel: Channel<S, E>): ChannelState<S>
   refresh<S, E>(channel: Channel<S, E>): Promise<void>
   /** Asks again for what is shown of these channels, and forgets what is kept of the others. */
@@ -41,6 +53,8 @@ export interface Registry {
   quiet(): void
   /** Ends every channel for all who subscribe. */
   close(error: MillraceError): void
+  /** A function of this channel's threw. */
+  threw(name: string, key: string, cause: unknown): void
   /** The state of a channel before anything is known of it. */
   initialState<S, E>(channel: Channel<S, E>): ChannelState<S>
   channels(): Iterable<LiveChannel>
@@ -52,14 +66,17 @@ export interface Registry {
   }
 }
 
-/** How many states outlive their last subscriber; the oldest go first. */
-const MOST_KEPT = 500
+/** ms: who subscribes through an older description that long after a newer one came does not mean to be edited. */
+const SETTLED = 1_000
 const DEFAULT_KEEP = 300_000
+const MOST_DISPUTED = 100
 
 export function createRegistry(source: SourceContext, sources: Sources, hooks: RegistryHooks): Registry {
   const { clock, settings, alert } = source
   const live = new Map<string, LiveChannel>()
-  const kept = new Map<string, Kept & { readonly until: number; readonly definition: ChannelDefinition }>()
+  const kept = createKeptStates(clock, source.account)
+  /** Keys with two targets that were told of. */
+  const disputed = new Set<string>()
   /** The state of a channel that nobody wants, by its description: the same reference every time. */
   const idleStates = new WeakMap<object, ChannelState<unknown>>()
   let active = 0
@@ -72,6 +89,7 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
     ...source,
     sources,
     settings: hooks.settings,
+    report: createReport(),
     onStatus: hooks.onStatus,
     onEvent: hooks.onEvent,
   }
@@ -79,9 +97,9 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
   return {
     subscribe,
     getState,
-    refresh: (channel) => enter(channel.key, definitionOf(channel)).refresh(),
+    refresh: (channel) => enter(channel.key, definitionOf(channel), false).refresh(),
     invalidate(matches) {
-      for (const [key, { definition }] of kept) if (matches(definition)) kept.delete(key)
+      for (const [key, { definition }] of [...kept.entries()]) if (matches(definition)) kept.delete(key)
       for (const channel of live.values()) if (matches(channel.definition())) void channel.refresh()
     },
     reset() {
@@ -94,6 +112,7 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
     },
     quiet() {
       for (const channel of [...live.values()]) channel.quiet()
+      kept.quiet()
     },
     close(error) {
       kept.clear()
@@ -101,6 +120,7 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
       live.clear()
       active = 0
     },
+    threw: context.report,
     initialState: (channel) => idleState(definitionOf(channel), definitionOf(channel).initial, undefined),
     channels: () => live.values(),
     get totals() {
@@ -108,45 +128,85 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
     },
   }
 
-  function enter(key: string, definition: ChannelDefinition): LiveChannel {
+  function enter(key: string, definition: ChannelDefinition, isView: boolean): LiveChannel {
     const known = live.get(key)
     if (known) {
-      if (known.definition() !== definition && targetsOf(known.definition(), key) !== targetsOf(definition, key))
-        throw configError(`one target for the channel key ${key}`, 'two different ones: give each its own key')
-      known.redefine(definition)
+      meet(known, definition, isView)
       return known
     }
     // A target that cannot be resolved throws before anything is entered.
     targetsOf(definition, key)
-    const channel = new LiveChannel(key, definition, recall(key), context, (left) => {
+    const channel = new LiveChannel(key, definition, recall(key, definition), context, (left) => {
       live.delete(key)
-      keep(key, definition, left)
+      keep(key, channel.definition(), left)
     })
     live.set(key, channel)
     return channel
+  }
+
+  /** The newest description wins: identity is the key's, functions may be made anew at every render. */
+  function meet(known: LiveChannel, definition: ChannelDefinition, isView: boolean): void {
+    const before = known.definition()
+    if (hasSameTargets(before, definition, known.key)) return known.redefine(definition)
+    // Nobody is left who could be misled: an edit, or a key that is used anew.
+    if (known.subscribers.all().size === 0) return known.moveTo(definition)
+    if (!isView)
+      throw configError(`one target for the channel key ${known.key}`, 'two different ones: give each its own key')
+    const isEdited = hooks.settings.environment === 'development'
+    if (isEdited) known.moveTo(definition)
+    const told = () => {
+      const others = [...known.subscribers.all()].map(({ channel }) =>
+        definitionOf(channel as Channel<unknown, unknown>),
+      )
+      if (!others.some((other) => !hasSameTargets(other, known.definition(), known.key))) return
+      dispute(known.key, before, definition)
+    }
+    // An edit reaches the components one by one: who disagrees then still is not being edited.
+    if (isEdited) clock.after(SETTLED, told, `targets of ${known.key}`, true)
+    else dispute(known.key, before, definition)
+  }
+
+  function dispute(key: string, one: ChannelDefinition, other: ChannelDefinition): void {
+    if (disputed.has(key) || disputed.size >= MOST_DISPUTED) return
+    disputed.add(key)
+    const message = `The channel key ${key} has two targets, ${endpointsOf(one)} and ${endpointsOf(other)}: give each its own key.`
+    alert({ code: 'config', message, channel: key })
+  }
+
+  function endpointsOf({ stream, snapshot }: ChannelDefinition): string {
+    const name = (target: Target) => {
+      if (typeof target === 'function') return 'a function'
+      const { method, url } = fixedTarget(target, settings.baseUrl)
+      return endpointOf(method, url)
+    }
+    return [stream, snapshot].flatMap((target) => (target ? [name(target)] : [])).join(' with ')
+  }
+
+  function hasSameTargets(one: ChannelDefinition, other: ChannelDefinition, key: string): boolean {
+    return one === other || targetsOf(one, key) === targetsOf(other, key)
   }
 
   function targetsOf({ stream, snapshot }: ChannelDefinition, key: string): string {
     return JSON.stringify([stream, snapshot].map((target) => target && targetIdentity(target, key, settings.baseUrl)))
   }
 
-  function recall(key: string): Kept | undefined {
+  /** What is kept of another target is another thing. */
+  function recall(key: string, definition: ChannelDefinition): Kept | undefined {
     const found = kept.get(key)
-    return found && clock.now() < found.until ? found : undefined
+    return found && hasSameTargets(found.definition, definition, key) ? found : undefined
   }
 
   function keep(key: string, definition: ChannelDefinition, left: Kept): void {
     kept.delete(key)
-    const ms = definition.keep ?? DEFAULT_KEEP
-    if (ms === 0 || (left.updatedAt === undefined && !left.isComplete)) return
-    kept.set(key, { ...left, definition, until: clock.now() + ms })
-    if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value as string)
+    if (left.updatedAt === undefined && !left.isComplete) return
+    kept.add(key, { ...left, definition }, definition.keep ?? DEFAULT_KEEP)
   }
 
   function subscribe<S, E>(
     channel: Channel<S, E>,
     observer: Observer<S, E>,
     options: SubscribeOptions,
+    isView: boolean,
   ): Subscription<S> {
     const { signal, label, exclusive, enabled = true } = options
     const definition = definitionOf(channel)
@@ -159,9 +219,10 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
       observer as Subscriber['observer'],
       options,
       clock.now(),
+      Math.floor(clock.elapsed()),
     )
     if (enabled && !signal?.aborted) {
-      const joined = enter(key, definition)
+      const joined = enter(key, definition, isView)
       const [other] = joined.subscribers.all()
       if (other && (exclusive || other.options.exclusive)) {
         rejected++
@@ -181,7 +242,7 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
   function leave(subscriber: Subscriber): void {
     if (!subscriber.active) return
     active--
-    const lifetime = clock.now() - subscriber.since
+    const lifetime = Math.floor(clock.elapsed()) - subscriber.joinedAt
     lifetimes += lifetime
     subscriber.options.signal?.removeEventListener('abort', subscriber.unsubscribe)
     live.get(subscriber.key)?.remove(subscriber)
@@ -195,8 +256,8 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
   function getState<S, E>(channel: Channel<S, E>): ChannelState<S> {
     const known = live.get(channel.key)
     if (known) return known.state() as ChannelState<S>
-    const left = recall(channel.key)
     const definition = definitionOf(channel)
+    const left = recall(channel.key, definition)
     return left ? idleState(left, left.value, left.updatedAt) : idleState(definition, definition.initial, undefined)
   }
 

@@ -5,6 +5,8 @@
 export interface Sequencer<E> {
   /** The events that are now in order; `duplicate` if this one was there before. */
   accept(sequence: number, event: E): readonly E[] | 'duplicate'
+  /** An event outside of the order: goes behind what waits. False if nothing does. */
+  follow(event: E): boolean
   /** The last number that was let through; undefined before the first. */
   readonly last: number | undefined
   /** How many events wait for one before them. */
@@ -19,19 +21,29 @@ export interface Sequencer<E> {
 export const SEQUENCE_WINDOW = 100
 
 export function createSequencer<E>(): Sequencer<E> {
-  const early = new Map<number, E>()
+  /** Each with those behind it that have no number. */
+  const early = new Map<number, E[]>()
+  let waiting = 0
   let last: number | undefined
+
+  function take(sequence: number): readonly E[] {
+    const events = early.get(sequence) ?? []
+    early.delete(sequence)
+    waiting -= events.length
+    return events
+  }
 
   function inOrder(): E[] {
     const ready: E[] = []
-    for (;;) {
-      const next = (last as number) + 1
-      const event = early.get(next)
-      if (event === undefined) return ready
-      early.delete(next)
-      ready.push(event)
-      last = next
+    while (early.has((last as number) + 1)) {
+      last = (last as number) + 1
+      ready.push(...take(last))
     }
+    return ready
+  }
+
+  function numbers(): number[] {
+    return [...early.keys()].sort((a, b) => a - b)
   }
 
   return {
@@ -39,28 +51,35 @@ export function createSequencer<E>(): Sequencer<E> {
       return last
     },
     get waiting() {
-      return early.size
+      return waiting
     },
     get isFull() {
-      return early.size >= SEQUENCE_WINDOW
+      return waiting >= SEQUENCE_WINDOW
     },
     accept(sequence, event) {
       if (last === undefined) last = sequence - 1
       if (sequence <= last || early.has(sequence)) return 'duplicate'
-      early.set(sequence, event)
+      early.set(sequence, [event])
+      waiting++
       return inOrder()
+    },
+    follow(event) {
+      const highest = numbers().at(-1)
+      if (highest === undefined) return false
+      early.get(highest)?.push(event)
+      waiting++
+      return true
     },
     continueAfter(sequence) {
       last = sequence
-      for (const early_ of [...early.keys()]) if (early_ <= sequence) early.delete(early_)
-      return inOrder()
+      const contained = numbers().filter((number) => number <= sequence)
+      // What has no number is in no snapshot, as far as anybody knows.
+      return [...contained.flatMap((number) => take(number).slice(1)), ...inOrder()]
     },
     skip() {
-      const numbers = [...early.keys()].sort((a, b) => a - b)
-      const events = numbers.map((number) => early.get(number) as E)
-      early.clear()
-      last = numbers.at(-1) ?? last
-      return events
+      const given = numbers()
+      last = given.at(-1) ?? last
+      return given.flatMap((number) => take(number))
     },
   }
 }

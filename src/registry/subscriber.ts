@@ -62,6 +62,8 @@ export class Subscriber implements Subscription<unknown> {
   readonly options: SubscribeOptions
   /** ms since the epoch. */
   readonly since: number
+  /** ms, by the hand of the clock that is never set. */
+  readonly joinedAt: number
   /** Whether it listens still. */
   active = false
   /** Events since the last frame; made when first needed. */
@@ -81,6 +83,7 @@ export class Subscriber implements Subscription<unknown> {
     observer: Observer<unknown, StreamEvent>,
     options: SubscribeOptions,
     since: number,
+    joinedAt: number,
   ) {
     this.home = home
     this.number = number
@@ -89,6 +92,7 @@ export class Subscriber implements Subscription<unknown> {
     this.observer = observer
     this.options = options
     this.since = since
+    this.joinedAt = joinedAt
     this.unsubscribe = () => home.leave(this)
   }
 

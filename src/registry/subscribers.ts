@@ -3,7 +3,8 @@
  * reported and starves nobody; one that leaves is told nothing more, not even the rest of a chunk.
  */
 import type { Clock } from '../primitives/clock'
-import { type MillraceError, reportException } from '../primitives/errors'
+import type { MillraceError } from '../primitives/errors'
+import { mayReject, type Report } from './callbacks'
 import type { ChannelState } from './channel-state'
 import type { StreamEvent } from './define-channel'
 import type { Subscriber } from './subscriber'
@@ -15,11 +16,16 @@ interface Owner {
   onOverflow(subscriber: Subscriber, silently: boolean): void
 }
 
+interface Context {
+  readonly clock: Clock
+  readonly report: Report
+}
+
 /** What may wait for a frame per subscriber. */
 const LARGEST_BATCH = 10_000
 
 export class Subscribers {
-  readonly #clock: Clock
+  readonly #context: Context
   readonly #owner: Owner
   readonly #members = new Set<Subscriber>()
   /** A copy to iterate over while members come and go, made anew only after they did. */
@@ -28,8 +34,8 @@ export class Subscribers {
   #watchers: readonly Subscriber[] = []
   #cancelFrame: (() => void) | undefined
 
-  constructor(clock: Clock, owner: Owner) {
-    this.#clock = clock
+  constructor(context: Context, owner: Owner) {
+    this.#context = context
     this.#owner = owner
   }
 
@@ -70,10 +76,11 @@ export class Subscribers {
         continue
       }
       try {
-        if (observer.next) observer.next(event)
-        else observer.batch?.([event])
+        // Without a closure, and with a look at what few answer: this is done for each event and subscriber.
+        const answer: unknown = observer.next ? observer.next(event) : observer.batch?.([event])
+        if (answer !== undefined && mayReject(answer)) this.#watch(observer.next ? 'next' : 'batch', answer)
       } catch (error) {
-        reportException(error)
+        this.#report(observer.next ? 'next' : 'batch', error)
       }
     }
   }
@@ -93,7 +100,7 @@ export class Subscribers {
   }
 
   #armFrame(): void {
-    this.#cancelFrame ??= this.#clock.frame(() => this.flush(), `frame ${this.#owner.key}`)
+    this.#cancelFrame ??= this.#context.clock.frame(() => this.flush(), `frame ${this.#owner.key}`)
   }
 
   #stopFrame(): void {
@@ -108,8 +115,8 @@ export class Subscribers {
       const { observer, options, buffer: events } = subscriber
       subscriber.buffer = undefined
       if (events && observer.batch && options.delivery === 'frame')
-        attempt(() => subscriber.active && observer.batch?.(events))
-      else for (const event of events ?? []) attempt(() => subscriber.active && observer.next?.(event))
+        this.#call('batch', subscriber, () => observer.batch?.(events))
+      else for (const event of events ?? []) this.#call('next', subscriber, () => observer.next?.(event))
       if (subscriber.owedState) this.tell(subscriber)
     }
   }
@@ -136,18 +143,31 @@ export class Subscribers {
   /** Tells one of the state, and of the end: who comes late hears it too. */
   tell(subscriber: Subscriber): void {
     subscriber.owedState = false
-    if (subscriber.active) attempt(() => subscriber.observer.state?.(this.#owner.state()))
+    this.#call('state', subscriber, () => subscriber.observer.state?.(this.#owner.state()))
   }
 
-  tellEnd({ active, observer }: Subscriber, error: MillraceError | undefined): void {
-    if (active) attempt(() => (error ? observer.error?.(error) : observer.complete?.()))
+  tellEnd(subscriber: Subscriber, error: MillraceError | undefined): void {
+    const { observer } = subscriber
+    if (error) this.#call('error', subscriber, () => observer.error?.(error))
+    else this.#call('complete', subscriber, () => observer.complete?.())
   }
-}
 
-function attempt(tell: () => unknown): void {
-  try {
-    tell()
-  } catch (error) {
-    reportException(error)
+  #call(name: string, { active }: Subscriber, tell: () => unknown): void {
+    if (!active) return
+    try {
+      const answer = tell()
+      if (mayReject(answer)) this.#watch(name, answer)
+    } catch (error) {
+      this.#report(name, error)
+    }
+  }
+
+  /** A handler that is asynchronous fails later. */
+  #watch(name: string, answer: PromiseLike<unknown>): void {
+    answer.then(undefined, (error) => this.#report(name, error))
+  }
+
+  #report(name: string, error: unknown): void {
+    this.#context.report(name, this.#owner.key, error)
   }
 }

@@ -8,7 +8,7 @@ import type { ConditionChange, Conditions, PauseReason } from './conditions'
 export interface AudienceHooks<Sink> {
   whenHidden(sink: Sink): 'keep' | 'pause'
   /** Somebody came or left, or the conditions have changed; `replace`: what was open does not move any more. */
-  settle(replace: boolean): void
+  settle(change: ConditionChange): void
   /** Names the source in timers. */
   endpoint(): string
 }
@@ -61,7 +61,7 @@ export class Audience<Sink> {
     this.#cancelSpread?.()
     if (change === 'spread' && !this.reason()) {
       const ms = this.#clock.random() * SPREAD
-      this.#cancelSpread = this.#clock.after(ms, () => settle(false), `resume ${endpoint()}`)
-    } else settle(change === 'replace')
+      this.#cancelSpread = this.#clock.after(ms, () => settle('now'), `resume ${endpoint()}`)
+    } else settle(change)
   }
 }

@@ -1,15 +1,31 @@
 /** What keeps sources from running, for the whole client: the switch, the identity and the page's life. */
 import { type PageSignal, watchPage } from '../primitives/page-signals'
-import { isHidden, isOffline } from '../primitives/platform'
+import { isHidden } from '../primitives/platform'
 
 /** Why something waits although it is wanted. */
 export type PauseReason = 'hidden' | 'offline' | 'disabled' | 'runaway' | 'stream-limit' | 'pressure' | 'identity'
 
-/** How a source should take a change: `spread` when every client changes at the same time, `replace` after a freeze. */
-export type ConditionChange = 'now' | 'spread' | 'replace'
+/** A source that waits although it is wanted. */
+export interface HeldBack {
+  readonly name: 'held-back'
+  readonly by: PauseReason
+}
+
+const heldBack: { [by in PauseReason]?: HeldBack } = {}
+/** The same one each time: what has not changed is not told. */
+export function heldBackState(by: PauseReason): HeldBack {
+  heldBack[by] ??= { name: 'held-back', by }
+  return heldBack[by]
+}
+
+/**
+ * How a source should take a change: `spread` when every client changes at the same time, `replace` after a freeze;
+ * `online`: what has failed meanwhile may work now.
+ */
+export type ConditionChange = 'now' | 'spread' | 'replace' | 'online'
 
 export interface Conditions {
-  /** Why a source may not run; undefined if it may. */
+  /** Why a source may not run; undefined if it may. That the browser says it is offline is a hint, and no reason. */
   reason(whenHidden: 'keep' | 'pause'): PauseReason | undefined
   /** Settings have changed: every source looks again. */
   refresh(): void
@@ -40,14 +56,13 @@ export function createConditions(): Conditions {
     // Back from the back/forward cache a page is told twice: `resume` and `pageshow`.
     if (signal === 'resume' && !frozen) return
     frozen = signal === 'freeze' || (frozen && signal !== 'resume')
-    tell(signal === 'resume' ? 'replace' : signal === 'online' ? 'spread' : 'now')
+    tell(signal === 'resume' ? 'replace' : signal === 'online' ? 'online' : 'now')
   }
 
   return {
     reason(whenHidden) {
       if (disabled) return 'disabled'
       if (!isIdentified) return 'identity'
-      if (isOffline()) return 'offline'
       return frozen || (whenHidden === 'pause' && isHidden()) ? 'hidden' : undefined
     },
     refresh: () => tell('now'),

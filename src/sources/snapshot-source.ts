@@ -3,15 +3,15 @@
  * interval for all). Polls keep to a grid, so that they neither drift nor overlap, with jitter on top of it.
  */
 import type { Coordination, JsonAnswer } from '../network/coordinated-fetch'
-import { waitFor } from '../primitives/callback'
 import { isMillraceError, type MillraceError } from '../primitives/errors'
 import { networkError } from '../primitives/http'
+import { isOffline, soon } from '../primitives/platform'
 import { shareStructure } from '../primitives/structural-sharing'
 import { endpointOf } from '../primitives/url'
 import { Audience } from './audience'
-import type { PauseReason } from './conditions'
+import { type ConditionChange, heldBackState, type PauseReason } from './conditions'
 import type { SourceContext } from './source-context'
-import { bodyOf, headersOf, type ResolvedTarget, resolveTarget, type Target } from './target'
+import { bodyOf, fixedTarget, headersOf, resolveTarget, type Target } from './target'
 
 export type SnapshotState =
   | {
@@ -99,10 +99,12 @@ export function createSnapshotSource(
   isTold: () => boolean = () => false,
 ): SnapshotSource {
   const { clock, settings, conditions, gate, requests, counters, alert } = context
-  const fixed = typeof target === 'function' ? undefined : (resolveTarget(target, settings.baseUrl) as ResolvedTarget)
+  const fixed = typeof target === 'function' ? undefined : fixedTarget(target, settings.baseUrl)
   let endpoint = fixed ? endpointOf(fixed.method, fixed.url) : 'a snapshot whose URL is not known yet'
   let state: SnapshotState = calm
   let failures = 0
+  /** The last request failed while the browser said that it is offline. */
+  let isCutOff = false
   let last: JsonAnswer | undefined
   /** As it came: what was handed out already is not handed out again. */
   let received: JsonAnswer | undefined
@@ -138,7 +140,7 @@ export function createSnapshotSource(
       const known = last
       const polls = sink.interval() !== Infinity
       if (known && state.name === 'polling' && takesAnyAnswer(sink) && (polls || isYoung(sink.maxAge())))
-        queueMicrotask(() => sinks.has(sink) && last === known && sink.onAnswer(known, endpoint))
+        soon(() => sinks.has(sink) && last === known && sink.onAnswer(known, endpoint))
     },
     detach(sink) {
       audience.delete(sink)
@@ -184,18 +186,16 @@ export function createSnapshotSource(
   }
 
   /** Polls if somebody wants it and it may. */
-  function settle(): void {
+  function settle(change?: ConditionChange): void {
     if (sinks.size === 0) return
+    // What could not be had meanwhile is asked for at once.
+    if (change === 'online' && isCutOff) gridAt = undefined
     const held = audience.reason()
     if (held) {
       // A hidden page may finish what it asks for; a frozen one would wait for ever.
-      if (held === 'offline' || (held === 'hidden' && !conditions.isFrozen)) cancelTimer?.()
+      if (held === 'hidden' && !conditions.isFrozen) cancelTimer?.()
       else stop()
-      set({ name: 'held-back', by: held })
-      // What the browser says of the network is a hint: what is wanted is still tried, slowly.
-      const every = interval()
-      if (held === 'offline' && every !== undefined && (every < Infinity || failures > 0))
-        wake(settings.backoff.cap, () => {})
+      set(heldBackState(held))
     } else if (state.name !== 'failed') schedule('ask')
   }
 
@@ -227,12 +227,17 @@ export function createSnapshotSource(
     tellFloor(every)
     const now = clock.elapsed()
     // Who polls at no time still wants one answer.
-    const pace = failures > 0 && every === Infinity ? settings.shortestInterval : every
-    const step = failures > 0 ? Math.max(pace, Math.min(pace * 2 ** Math.min(failures, 10), SLOWEST)) : every
+    const isFailing = failures > 0 || isCutOff
+    const pace = isFailing && every === Infinity ? settings.shortestInterval : every
+    // That the browser says it is offline is a hint: it is asked all the same, with little hope.
+    const offline = isOffline()
+    const slow = offline ? settings.backoff.cap : 0
+    const backedOff = Math.max(pace, Math.min(pace * 2 ** Math.min(failures, 10), SLOWEST))
+    const step = Math.max(slow, isFailing ? backedOff : every)
     // The grid begins with an answer that is new enough for everybody.
     const maxAge = Math.min(...[...sinks].map((sink) => sink.maxAge() ?? 0))
     const isFirst = gridAt === undefined
-    if (failures === 0 && isYoung(maxAge)) gridAt ??= last?.at
+    if (!isFailing && isYoung(maxAge)) gridAt ??= last?.at
     let nominal = gridAt === undefined ? now : gridAt + step
     let at = nominal
     if (gridAt !== undefined && nominal < now) {
@@ -243,7 +248,8 @@ export function createSnapshotSource(
     at = Math.max(at, notBefore)
     // Said once of one moment: two readings of two clocks never agree to the last digit.
     if (due?.at !== at) due = { at, shownAs: Math.ceil(clock.now() + at - now) }
-    set({ name: 'polling', failures, error, retryAt: at < Infinity ? due?.shownAs : undefined })
+    const retryAt = at < Infinity ? due?.shownAs : undefined
+    set(offline ? heldBackState('offline') : { name: 'polling', failures, error, retryAt })
     if (underWay || at === Infinity) return
     const place = nominal
     const begin = () => {
@@ -271,7 +277,7 @@ export function createSnapshotSource(
       }
     }
     const held = audience.reason()
-    if (held && held !== 'hidden' && held !== 'offline') return Promise.resolve()
+    if (held && held !== 'hidden') return Promise.resolve()
     if (interval() !== undefined) gridAt ??= clock.elapsed()
     const question: Question = {
       kind,
@@ -305,14 +311,15 @@ export function createSnapshotSource(
     const [someone] = sinks
     const of = someone ? `channel ${someone.key}` : endpoint
     try {
-      const resolved = fixed ?? (await waitFor('snapshot', of, clock, () => resolveTarget(target, settings.baseUrl)))
+      const owner = { clock, of: of }
+      const resolved = fixed ?? (await resolveTarget(target, settings.baseUrl, owner))
       const { method, request, url } = resolved
       if (!fixed) {
         endpoint = endpointOf(method, url)
         if (sinks.size > 0) claim()
       }
-      const headers = await waitFor('headers', of, clock, () => headersOf(resolved))
-      const body = await waitFor('body', of, clock, () => bodyOf(resolved))
+      const headers = await headersOf(resolved, owner)
+      const body = await bodyOf(resolved, owner)
       const credentials = request.credentials ?? settings.credentials
       const init = {
         method,
@@ -327,8 +334,7 @@ export function createSnapshotSource(
         get dedupe() {
           return !question.isFresh
         },
-        // What the server says, not what the browser has kept.
-        cache: 'no-cache',
+        ttl: Math.max(settings.cache.ttl, maxAge),
         get maxAge() {
           return question.isFresh ? 0 : maxAge
         },
@@ -340,22 +346,20 @@ export function createSnapshotSource(
         ...(someone && { channel: someone.key }),
       })
       if (signal.aborted) return undefined
+      isCutOff = false
       if (answer.key !== undefined) follow(answer.key)
       take(answer, () => true)
       return calm
     } catch (thrown) {
       if (signal.aborted) return undefined
-      // What a target turns out to be, no attempt will change.
-      const cause = isMillraceError(thrown) && isMillraceError(thrown.cause) ? thrown.cause : undefined
-      const reason = cause?.code === 'config' ? cause : thrown
-      const error = isMillraceError(reason) ? reason : networkError(endpoint, 'could not be asked', reason)
-      failures++
+      const error = isMillraceError(thrown) ? thrown : networkError(endpoint, 'could not be asked', thrown)
+      isCutOff = isOffline()
+      if (!isCutOff) failures++
       notBefore = clock.elapsed() + (error.retryAfter ?? 0)
       // A page instead of JSON may be a proxy's, for now: worth another look, slowly.
       const final = !error.retryable && error.code !== 'invalid-body'
       // What fails while the browser says that it is offline is tried again when it no longer says so.
-      const counts = audience.reason() !== 'offline'
-      audience.each((sink) => sink.onSnapshotError(error, final || (counts && failures > sink.retries())))
+      audience.each((sink) => sink.onSnapshotError(error, final || (!isCutOff && failures > sink.retries())))
       return final ? { name: 'failed', error } : { name: 'polling', failures, error, retryAt: undefined }
     }
   }

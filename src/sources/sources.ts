@@ -12,8 +12,10 @@ import { type Target, targetIdentity } from './target'
 export type Share = 'tabs' | 'page'
 
 export interface Sources {
-  /** The one source of this target, made if need be. */
-  stream(target: Target, channelKey: string, share: Share | undefined): StreamSource
+  /** The one source of this target, made if need be; then it goes on from the id. */
+  stream(target: Target, channelKey: string, share: Share | undefined, lastEventId: string): StreamSource
+  /** One more for a while: what came after this id. */
+  streamSince(target: Target, lastEventId: string): StreamSource
   snapshot(target: Target, channelKey: string, share: Share | undefined): SnapshotSource
   /** Settings have changed. */
   reconsider(): void
@@ -27,10 +29,16 @@ export function createSources(context: SourceContext, tabs: TabPlatform | undefi
   let hasTold = false
 
   return {
-    stream: (target, key, share) =>
-      find(streams, target, key, share, createPageStream, (onEmpty, identity, tabs) =>
-        createSharedStream(target, context, onEmpty, identity, tabs),
+    stream: (target, key, share, lastEventId) =>
+      find(
+        streams,
+        target,
+        key,
+        share,
+        (onEmpty, identity) => createPageStream(onEmpty, identity, target, lastEventId),
+        (onEmpty, identity, tabs) => createSharedStream(target, context, onEmpty, identity, tabs, lastEventId),
       ),
+    streamSince: (target, lastEventId) => createStreamSource(target, context, () => {}, { lastEventId }),
     snapshot: (target, key, share) =>
       find(
         snapshots,
@@ -63,7 +71,7 @@ export function createSources(context: SourceContext, tabs: TabPlatform | undefi
     target: Target,
     key: string,
     share: Share | undefined,
-    createOwn: (onEmpty: () => void, identity: string, target: Target) => T,
+    createOwn: (onEmpty: () => void, identity: string) => T,
     createShared: (onEmpty: () => void, identity: string, tabs: TabPlatform) => T,
   ): T {
     const identity = targetIdentity(target, key, settings.baseUrl)
@@ -77,9 +85,7 @@ export function createSources(context: SourceContext, tabs: TabPlatform | undefi
     }
     const whole = JSON.stringify([settings.identity, identity])
     const made =
-      tabs && share !== 'page' && mayShare(target)
-        ? createShared(onEmpty, whole, tabs)
-        : createOwn(onEmpty, whole, target)
+      tabs && share !== 'page' && mayShare(target) ? createShared(onEmpty, whole, tabs) : createOwn(onEmpty, whole)
     sources.set(identity, made)
     return made
   }
@@ -98,12 +104,13 @@ export function createSources(context: SourceContext, tabs: TabPlatform | undefi
     return false
   }
 
-  function createPageStream(onEmpty: () => void, identity: string, target: Target): StreamSource {
+  function createPageStream(onEmpty: () => void, identity: string, target: Target, lastEventId: string): StreamSource {
     const entry = enterPage(identity)
-    const stream = createStreamSource(target, context, () => {
+    const gone = () => {
       entry.leave()
       onEmpty()
-    })
+    }
+    const stream = createStreamSource(target, context, gone, { lastEventId })
     if (entry.isDuplicate) {
       const endpoint = stream.endpoint()
       const message = `${endpoint} is open in another client of this page too: share one with \`getClient()\`, or pass one client around.`

@@ -1,3 +1,5 @@
+import { attempt } from '../primitives/platform'
+
 /**
  * Streams per origin: a browser allows six HTTP/1.1 connections to one, so six streams would hang everything else.
  * Whoever gets no slot waits in line for one.
@@ -46,8 +48,8 @@ const MULTIPLEXED = 50
 /** Whether the browser has spoken HTTP/2 or 3 with this origin so far. */
 export function isMultiplexed(origin: string): boolean {
   if (typeof document === 'undefined') return false
-  const seen = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
-  return (seen as PerformanceResourceTiming[]).some(
+  const seen = (type: string) => attempt(() => performance.getEntriesByType(type)) ?? []
+  return ([...seen('navigation'), ...seen('resource')] as PerformanceResourceTiming[]).some(
     ({ name, nextHopProtocol }) => /^h[23]/.test(nextHopProtocol) && name.startsWith(`${origin}/`),
   )
 }

@@ -2,21 +2,21 @@
  * One stream for all channels that want it: its connection, its cursor, its replay filter. A channel does not care
  * whether messages come from the network or from another tab.
  */
-import { DEFAULT_TIMEOUT } from '../network/gate'
 import { tellsHeadsLate } from '../primitives/environment'
 import { MillraceError } from '../primitives/errors'
+import { isOffline } from '../primitives/platform'
 import { endpointOf } from '../primitives/url'
-import { createEventStream } from '../stream/event-stream'
+import { createEventStream, type Reconnect, reconnectOf } from '../stream/event-stream'
 import type { Message } from '../stream/messages'
 import type { ReconnectionState } from '../stream/reconnection'
-import { streamHeaders } from '../stream/stream-http'
+import { hasLostHistory, streamHeaders } from '../stream/stream-http'
 import { Audience } from './audience'
-import type { PauseReason } from './conditions'
+import { type ConditionChange, type HeldBack, heldBackState, type PauseReason } from './conditions'
 import { createReplayFilter, type ReplayFilter } from './replay-filter'
 import type { SourceContext } from './source-context'
-import { bodyOf, headersOf, type ResolvedTarget, resolveTarget, type Target } from './target'
+import { bodyOf, fixedTarget, headersOf, resolveTarget, type Target } from './target'
 
-export type StreamState = ReconnectionState | { readonly name: 'held-back'; readonly by: PauseReason }
+export type StreamState = ReconnectionState | HeldBack
 
 /** What a channel asks of its stream, and is told by it. */
 export interface StreamSink {
@@ -26,15 +26,23 @@ export interface StreamSink {
   /** ms; undefined: 45 s, from the first comment on. */
   idleTimeout(): number | false | undefined
   maxEventBytes(): number
+  /** ms that an answer's head is waited for; undefined: as long as it takes. */
+  connectTimeout(): number | undefined
+  /** Whether it may be asked again by itself; undefined: as its method has it. */
+  reconnect(): Reconnect | undefined
   streamWhenHidden(): 'keep' | 'pause'
   /** Whether there is a snapshot to poll while the stream cannot be had. */
   hasFallback(): boolean
   /** Who wants it, for alerts. */
   label(): string
   onStream(state: StreamState): void
+  /** Gives messages the ids that a channel of this kind reads out of them. */
+  identify?(messages: readonly Message[]): readonly Message[]
   onMessages(messages: readonly Message[]): void
   /** What came before no longer counts: the server began anew, or for the reason given. */
   onRestart(why?: string): void
+  /** Events are missing, or have come twice; what came before still counts. */
+  onGap(why: string): void
   /** The name of the state that it takes from another tab; undefined if it has one. */
   wanted(): string | undefined
   /** The state that it gives to another tab, by name. */
@@ -46,9 +54,16 @@ export interface StreamSink {
 export interface StreamHistory {
   readonly filter: ReplayFilter
   readonly lastEventId: string
-  /** Shown until the first attempt has an outcome, so that a take-over does not flicker. */
+  /** If it is open it is shown for a moment more, so that a take-over does not flicker. */
   readonly shown: StreamState
+  /** Events have come already. */
+  readonly hasPast?: boolean
+  /** The other tab had asked: where that may not be done twice, it is not done here. */
+  readonly asked?: boolean
 }
+
+/** Hears all that a stream brings, before any channel does: one that has heard the last word leaves. */
+export type Relay = Pick<StreamSink, 'onStream' | 'onMessages' | 'onRestart' | 'onGap'>
 
 export interface StreamSource {
   state(): StreamState
@@ -62,8 +77,12 @@ export interface StreamSource {
   duplicates(): number
   attach(sink: StreamSink): void
   detach(sink: StreamSink): void
-  /** Connects now, whatever it was waiting for; a failed or complete stream starts again. */
+  /** Somebody asks: connects now, whatever it was waiting for; a failed or complete stream starts again. */
   restart(): void
+  /** Its next attempt is due: makes it, if it is late with that. */
+  hurry?(): void
+  /** Why it will not be asked again by itself; undefined if it may. */
+  spent(): MillraceError | undefined
   /** What came after this id; undefined if it is not known. */
   since(id: string): readonly Message[] | undefined
   /** From now on this page serves itself. */
@@ -73,26 +92,40 @@ export interface StreamSource {
 const DEFAULT_IDLE = 45_000
 /** ms without an answer before a snapshot no longer waits for its stream to open. */
 const LATE = 2_000
+/** ms without an answer before a stream says so, and is stood in for by polls. */
+const OVERDUE = 15_000
+/** ms that an end which is no outage may last: until then nobody is told of it. */
+const FLICKER = 2_000
+
+/** From the strictest on: what may not be asked twice for one channel, may not for another. */
+const STRICTEST: readonly Reconnect[] = ['never', 'resume', 'always']
 
 export function createStreamSource(
   target: Target,
   context: SourceContext,
   onEmpty: () => void,
-  history?: StreamHistory,
+  history?: Partial<StreamHistory>,
+  relay?: Relay,
 ): StreamSource {
   const { clock, settings, counters, gate, sender, slots, alert } = context
-  const filter = history?.filter ?? createReplayFilter(context.account)
-  let shown = history?.shown.name === 'open' ? history.shown : undefined
-  /** A target function tells its URL only when it is asked, at the attempt: such a stream takes no slot. */
-  const fixed = typeof target === 'function' ? undefined : (resolveTarget(target, settings.baseUrl) as ResolvedTarget)
-  let endpoint = fixed ? endpointOf(fixed.method, fixed.url) : 'a stream whose URL is not known yet'
-  let leaveSlot: (() => void) | undefined
+  const filter = history?.filter ?? createReplayFilter(context.account, clock.elapsed)
+  const fixed = typeof target === 'function' ? undefined : fixedTarget(target, settings.baseUrl)
+  let method = fixed?.method ?? 'GET'
+  let endpoint = fixed ? endpointOf(method, fixed.url) : 'a stream whose URL is not known yet'
   let withdrawClaim: (() => void) | undefined
   let connectedBefore = false
+  let hasPast = history !== undefined && (history.hasPast === true || !!history.lastEventId)
   let resumed = false
   let reconnects = 0
   let duplicates = 0
   let heldBack: PauseReason | undefined
+  /** It waits for one of the origin's slots. */
+  let isInLine = false
+  /** Shown in place of what is, for a moment. */
+  let shown: StreamState | undefined
+  let lastOpen: StreamState | undefined
+  let stopShowing = () => {}
+  let told: StreamState | undefined
   const audience = new Audience<StreamSink>(context, {
     whenHidden: (sink) => sink.streamWhenHidden(),
     settle,
@@ -104,7 +137,14 @@ export function createStreamSource(
     clock,
     backoff: settings.backoff,
     lastEventId: history?.lastEventId,
+    asked: history?.asked,
     lateAfter: LATE,
+    overdueAfter: tellsHeadsLate() ? undefined : OVERDUE,
+    connectTimeout: () => least([...sinks].map((sink) => sink.connectTimeout())),
+    reconnect() {
+      const wanted = [...sinks].map((sink) => sink.reconnect())
+      return STRICTEST.find((each) => wanted.includes(each)) ?? reconnectOf(method)
+    },
     maxEventBytes: () => Math.max(...[...sinks].map((sink) => sink.maxEventBytes())),
     endpoint: () => endpoint,
     idleTimeout(open, commented) {
@@ -113,33 +153,38 @@ export function createStreamSource(
       if (armed.length > 0) return (open || tellsHeadsLate()) && Math.min(...armed)
       return open && commented && given.length === 0 && DEFAULT_IDLE
     },
-    async connect(signal, lastEventId, failures) {
+    async connect(signal, lastEventId, failures, sent) {
       const first = !connectedBefore && ![...sinks].some((sink) => sink.again)
       if (connectedBefore) reconnects++
       connectedBefore = true
-      const resolved = await resolveTarget(target, settings.baseUrl)
-      const { url, method, request } = resolved
-      const { href } = url
-      endpoint = endpointOf(method, url)
-      resumed = lastEventId !== ''
-      const body = await bodyOf(resolved)
-      const credentials = request.credentials ?? settings.credentials
       const [someone] = sinks
-      return sender.send({
+      const owner = { clock, of: someone?.key || endpoint }
+      const resolved = fixed ?? (await resolveTarget(target, settings.baseUrl, owner))
+      const { url, request } = resolved
+      const { href } = url
+      method = resolved.method
+      endpoint = endpointOf(method, url)
+      await slot(url.origin, signal)
+      const body = await bodyOf(resolved, owner)
+      const credentials = request.credentials ?? settings.credentials
+      const response = await sender.send({
         input: href,
         url: href,
         init: { method, cache: 'no-store', ...(credentials && { credentials }), ...(body !== undefined && { body }) },
-        headers: async () => streamHeaders(await headersOf(resolved), lastEventId),
+        headers: async () => streamHeaders(await headersOf(resolved, owner), lastEventId),
         endpoint,
         kind: first ? 'foreground' : 'background',
         stream: true,
         label: someone?.label() ?? '',
         channel: someone?.key,
         priority: 'high',
-        timeout: tellsHeadsLate() ? Infinity : DEFAULT_TIMEOUT,
+        timeout: Infinity,
         attempt: failures,
         signal,
+        onSent: sent,
       })
+      resumed = lastEventId !== '' && !hasLostHistory(response, lastEventId)
+      return response
     },
     reclassify(error) {
       // A snapshot can be polled meanwhile: a proxy's page is no reason to give the stream up for good.
@@ -153,17 +198,31 @@ export function createStreamSource(
       })
     },
     onMessages(messages) {
-      const { fresh, restarted } = filter.sift(messages)
+      let named = messages
+      for (const sink of sinks) named = sink.identify?.(named) ?? named
+      const [last, read] = [named.at(-1), messages.at(-1)]
+      // An id that came behind them, in a block of its own, is the last one all the same.
+      if (last && last !== read && read?.lastEventId === stream.lastEventId()) stream.moveTo(last.lastEventId)
+      const { fresh, restarted, doubled } = filter.sift(named)
       duplicates += messages.length - fresh.length
-      if (restarted) audience.each((sink) => sink.onRestart())
-      if (fresh.length > 0) audience.each((sink) => sink.onMessages(fresh))
+      hasPast = true
+      if (restarted) each((sink) => sink.onRestart())
+      if (doubled) each((sink) => sink.onGap('the server has sent again what is longer ago than is remembered'))
+      if (fresh.length > 0) each((sink) => sink.onMessages(fresh))
     },
     onChange(state) {
-      if (state.name === 'open') filter.expectReplay()
-      if (state.name === 'failed' || state.name === 'complete') freeSlot()
+      const { name } = state
+      if (name === 'open') {
+        filter.expectReplay()
+        lastOpen = state
+      }
+      if (name === 'waiting' && state.planned) show(lastOpen)
+      else if (name !== 'connecting' && !(name === 'waiting' && shown === lastOpen)) show(undefined)
       tell()
+      if (name === 'open' && hasPast && !resumed) tellLoss()
     },
   })
+  if (history?.shown?.name === 'open') show(history.shown)
 
   return {
     state: stateNow,
@@ -178,73 +237,111 @@ export function createStreamSource(
       if (sinks.size > 0) counters.shared++
       else if (fixed) withdrawClaim = gate.claim(endpoint, () => 0)
       audience.add(sink)
+      // It may want to be told sooner that the connection is dead.
+      if (sinks.size > 1 && sink.idleTimeout() !== undefined) stream.watchSilence()
     },
     detach(sink) {
       audience.delete(sink)
       if (sinks.size === 0) dispose()
     },
     restart() {
-      stream.send('due')
-      if (stream.state().name === 'failed' || stream.state().name === 'complete') begin()
+      const { name } = stream.state()
+      stream.renew()
+      stream.send(name === 'failed' || name === 'complete' ? 'start' : 'due')
     },
+    hurry: () => stream.send('due'),
+    spent: stream.spent,
   }
 
   function dispose(): void {
     withdrawClaim?.()
-    freeSlot()
+    show(undefined)
     stream.send('stop')
-    if (!history) filter.clear()
+    if (!history?.filter) filter.clear()
     onEmpty()
   }
 
   /** Runs if it may, pauses if it may not. */
-  function settle(replace: boolean): void {
+  function settle(change: ConditionChange): void {
     const reason = audience.reason() ?? (settings.streaming ? undefined : 'disabled')
     const { name } = stream.state()
+    heldBack = reason
     if (reason) {
-      const wasHeldBack = heldBack
-      heldBack = reason
-      freeSlot()
       if (name !== 'paused' && name !== 'idle') stream.send('pause')
-      else if (wasHeldBack !== reason) tell()
-    } else if (heldBack || name === 'idle') begin()
-    else if (replace) stream.send('replace')
-  }
-
-  /** Takes a slot of the origin, then connects. */
-  function begin(): void {
-    if (!fixed) return go()
-    if (leaveSlot) return
-    leaveSlot = slots.enter(fixed.url.origin, () => settings.limits.streams, go, waitForSlot)
-  }
-
-  function waitForSlot(): void {
-    heldBack = 'stream-limit'
-    const limit = settings.limits.streams
-    const message = `${endpoint} waits: ${limit} streams to this origin are open, and browsers allow six connections. Channels with a snapshot poll meanwhile. Put several channels on one stream, serve over HTTP/2, or raise \`limits.streams\`.`
-    alert({ code: 'stream-limit', message, endpoint, value: limit + 1, limit })
+    } else if (name === 'idle') stream.send('start')
+    else if (name === 'paused') stream.send('resume')
+    else if (change === 'replace') stream.send('replace')
+    else if (change === 'online') stream.send('due')
     tell()
   }
 
-  function go(): void {
-    heldBack = undefined
-    stream.send(stream.state().name === 'paused' ? 'resume' : 'start')
+  /** One of the origin's, from here to the end of the connection: who has no connection takes none. */
+  function slot(origin: string, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason)
+      const { streams } = settings.limits
+      const wait = (isWaiting: boolean) => {
+        if (isInLine === isWaiting) return
+        isInLine = isWaiting
+        tell()
+      }
+      const onSlot = () => {
+        wait(false)
+        resolve()
+      }
+      const onWait = () => {
+        const message = `${origin} has ${streams} streams open, and browsers allow six connections: "${endpoint}" waits. Channels with a snapshot poll meanwhile. Put several channels on one stream, serve over HTTP/2, or raise \`limits.streams\`.`
+        alert({ code: 'stream-limit', message, endpoint: origin, value: streams + 1, limit: streams })
+        wait(true)
+      }
+      const leave = slots.enter(origin, () => settings.limits.streams, onSlot, onWait)
+      signal.addEventListener('abort', () => {
+        isInLine = false
+        leave()
+        reject(signal.reason)
+      })
+    })
   }
 
-  function freeSlot(): void {
-    const leave = leaveSlot
-    leaveSlot = undefined
-    leave?.()
+  function show(state: StreamState | undefined): void {
+    stopShowing()
+    shown = state
+    if (!state) return
+    const end = () => {
+      shown = undefined
+      tell()
+    }
+    stopShowing = clock.after(FLICKER, end, `flicker ${endpoint}`, true)
   }
 
   function stateNow(): StreamState {
+    if (heldBack) return heldBackState(heldBack)
+    if (shown) return shown
+    if (isInLine) return heldBackState('stream-limit')
     const state = stream.state()
-    if (state.name !== 'idle' && (state.name !== 'connecting' || state.failures > 0)) shown = undefined
-    return heldBack ? { name: 'held-back', by: heldBack } : (shown ?? state)
+    return isOffline() && (state.name === 'connecting' || state.name === 'waiting') ? heldBackState('offline') : state
   }
 
   function tell(): void {
     const state = stateNow()
-    audience.each((sink) => sink.onStream(state))
+    if (state === told) return
+    told = state
+    each((sink) => sink.onStream(state))
   }
+
+  function tellLoss(): void {
+    const why = stream.lastEventId() === '' ? 'names no ids to resume from' : 'no longer knows the last id'
+    each((sink) => sink.onGap(`its server ${why}: what came while there was no connection is lost`))
+  }
+
+  function each(run: (sink: Relay) => void): void {
+    // That everybody has left is no news of the stream.
+    if (relay && sinks.size > 0) run(relay)
+    audience.each(run)
+  }
+}
+
+function least(given: readonly (number | undefined)[]): number | undefined {
+  const ms = given.filter((each) => each !== undefined)
+  return ms.length > 0 ? Math.min(...ms) : undefined
 }

@@ -1,21 +1,24 @@
+import { waitFor } from '../primitives/callback'
 import { check, shown } from '../primitives/check'
+import type { Timers } from '../primitives/clock'
 import { configError } from '../primitives/errors'
 import { toHeaders } from '../primitives/http'
 import { resolveUrl } from '../primitives/url'
 
-/** A request, described. Functions are asked again at every attempt. */
+/** A request, described. Functions are asked again at every attempt, and have 15 s to answer. */
 export interface TargetRequest {
   url: string | URL
   /** @defaultValue 'GET' */
-  method?: string
-  headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>)
-  body?: string | (() => BodyInit | Promise<BodyInit>)
-  credentials?: RequestCredentials
+  method?: string | undefined
+  headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined
+  body?: string | (() => BodyInit | Promise<BodyInit>) | undefined
+  credentials?: RequestCredentials | undefined
 }
 
 /**
  * Where live data comes from. A source's identity is its method, URL, string body, credentials and static headers, with
- * the client's `identity`; a body function or a Target function identifies by the channel's key.
+ * the client's `identity`; functions (of the headers, the body, the whole target) identify by the channel's key, since
+ * what they answer is not known: two keys are two sources.
  */
 export type Target = string | URL | TargetRequest | (() => Target | Promise<Target>)
 
@@ -40,41 +43,64 @@ function isUrl(value: unknown): value is string | URL {
   return value !== '' && (typeof value === 'string' || typeof (value as URL | null)?.href === 'string')
 }
 
+/** Whose functions are called: they have a limit, and what goes wrong in them has a name. */
+export interface Owner {
+  readonly clock: Pick<Timers, 'after'>
+  readonly of: string
+}
+
 /** How often a target function may answer with another one. */
 const DEEPEST = 8
 
-export function resolveTarget(
-  target: Target,
+/** A target that is no function. */
+export function fixedTarget(
+  target: Exclude<Target, (...args: never[]) => unknown>,
   baseUrl: string | URL | undefined,
-  depth = 0,
-): ResolvedTarget | Promise<ResolvedTarget> {
-  if (typeof target === 'function') {
-    if (depth > DEEPEST) throw configError('a target function that ends in a URL', 'functions without end')
-    const answer = target()
-    return answer instanceof Promise
-      ? answer.then((inner) => resolveTarget(inner, baseUrl, depth + 1))
-      : resolveTarget(answer, baseUrl, depth + 1)
-  }
+): ResolvedTarget {
   checkTarget(target ?? null)
   const request = isUrl(target) ? { url: target } : target
   return { url: resolveUrl(request.url, baseUrl), method: (request.method ?? 'GET').toUpperCase(), request }
 }
 
+/** The target of an attempt. */
+export async function resolveTarget(
+  target: Target,
+  baseUrl: string | URL | undefined,
+  { clock, of }: Owner,
+): Promise<ResolvedTarget> {
+  let answer = target
+  for (let depth = 0; typeof answer === 'function'; depth++) {
+    if (depth > DEEPEST) throw configError('a target function that ends in a URL', 'functions without end')
+    answer = await waitFor('target', of, clock, answer)
+  }
+  return fixedTarget(answer, baseUrl)
+}
+
 /** Two targets with the same identity are one source. */
 export function targetIdentity(target: Target, channelKey: string, baseUrl: string | URL | undefined): string {
   if (typeof target === 'function') return `function ${channelKey}`
-  const { url, method, request } = resolveTarget(target, baseUrl) as ResolvedTarget
+  const { url, method, request } = fixedTarget(target, baseUrl)
   const { headers, body, credentials } = request
-  const fixed = headers && typeof headers !== 'function' ? [...toHeaders(headers)] : []
-  return JSON.stringify([method, url.href, typeof body === 'function' ? channelKey : body, credentials, fixed])
+  const named = typeof headers === 'function' ? channelKey : headers ? [...toHeaders(headers)] : []
+  return JSON.stringify([method, url.href, typeof body === 'function' ? channelKey : body, credentials, named])
 }
 
 /** The body of an attempt. */
-export function bodyOf({ request }: ResolvedTarget): BodyInit | undefined | Promise<BodyInit> {
-  return typeof request.body === 'function' ? request.body() : request.body
+export function bodyOf({ request }: ResolvedTarget, { clock, of }: Owner): Promise<BodyInit | undefined> {
+  return ask('body', request.body, clock, of)
 }
 
 /** The headers of an attempt. */
-export function headersOf({ request }: ResolvedTarget): HeadersInit | undefined | Promise<HeadersInit> {
-  return typeof request.headers === 'function' ? request.headers() : request.headers
+export function headersOf({ request }: ResolvedTarget, { clock, of }: Owner): Promise<HeadersInit | undefined> {
+  return ask('headers', request.headers, clock, of)
+}
+
+/** What is given, or what a function of the user's gives. */
+export async function ask<T>(
+  name: string,
+  given: T | (() => T | Promise<T>),
+  clock: Pick<Timers, 'after'>,
+  of: string,
+): Promise<T> {
+  return typeof given === 'function' ? waitFor(name, of, clock, given as () => T | Promise<T>) : given
 }

@@ -10,13 +10,14 @@ const firefox: Program = {
 }
 
 /** Over WebDriver BiDi. Each page has a window of its own, so that all are seen. */
-export async function startFirefox(): Promise<Engine> {
+export async function startFirefox(preferences: Record<string, unknown> = {}): Promise<Engine> {
   const [executablePath] = ensurePrograms(firefox)
   const browser = await puppeteer.launch({
     browser: 'firefox',
     protocol: 'webDriverBiDi',
     executablePath: executablePath!,
     headless: true,
+    extraPrefsFirefox: preferences,
   })
   return {
     name: 'Firefox',

@@ -7,6 +7,7 @@ import { createBetterSseServer } from '../../examples/recipes/servers/better-sse
 import { createEventLog, type EventLog } from '../../examples/recipes/servers/event-log'
 import { createFastifyApp } from '../../examples/recipes/servers/fastify'
 import { createHonoApp } from '../../examples/recipes/servers/hono'
+import { createNodeServer } from '../../examples/recipes/servers/node-http'
 import { closeClients, startClient, watch } from '../behaviour/channels/watch'
 import { closeSources, record } from '../behaviour/reconnecting-event-source/recorder'
 import { closeProxies, startFaultProxy } from '../support/fault-proxy'
@@ -22,6 +23,7 @@ afterEach(async () => {
 })
 
 const servers: Record<string, (log: EventLog, heartbeat?: number) => Promise<Server>> = {
+  'node:http': async (log, heartbeat) => listening(createNodeServer(log, heartbeat)),
   'better-sse': async (log, heartbeat) => listening(createBetterSseServer(log, heartbeat)),
   "Hono's streamSSE": async (log, heartbeat) =>
     new Promise((resolve) => {
@@ -41,8 +43,7 @@ function listening(server: Server): Promise<Server> {
 }
 
 /** The server, and a proxy before it that drops connections. */
-async function start(name: string, heartbeat?: number) {
-  const log = createEventLog()
+async function start(name: string, heartbeat?: number, log = createEventLog({ epoch: 'e' })) {
   const server = await servers[name]!(log, heartbeat)
   closings.push(() => {
     server.closeAllConnections()
@@ -65,8 +66,8 @@ describe.each(Object.keys(servers))('%s', (name) => {
     log.append('price', 7)
     await until(() => watched.events.length === 2)
     expect(watched.events.map(({ id, type, data }) => ({ id, type, data }))).toEqual([
-      { id: '1', type: 'order', data: { id: 'a', text: 'Größe\n😀' } },
-      { id: '2', type: 'price', data: 7 },
+      { id: 'e-1', type: 'order', data: { id: 'a', text: 'Größe\n😀' } },
+      { id: 'e-2', type: 'price', data: 7 },
     ])
     const answer = await fetch(url)
     expect(answer.headers.get('x-accel-buffering')).toBe('no')
@@ -88,6 +89,21 @@ describe.each(Object.keys(servers))('%s', (name) => {
     const all = Array.from({ length: 100 }, (_, n) => n)
     expect(watched.data).toEqual(all)
     expect(messages.map(({ data }) => Number(data))).toEqual(all)
+  })
+
+  test('answers an id from before its restart as such, with all that it has', async () => {
+    const { log, url } = await start(name)
+    log.append('n', 1)
+    const answer = await fetch(url, { headers: { 'last-event-id': 'before-1' } })
+    expect(answer.headers.get('last-event-id')).toBe('e-0')
+    let text = ''
+    for await (const chunk of answer.body!.pipeThrough(new TextDecoderStream())) {
+      text += chunk
+      if (text.includes('e-1')) break
+    }
+    const known = await fetch(url, { headers: { 'last-event-id': 'e-1' } })
+    expect(known.headers.get('last-event-id')).toBe('e-1')
+    await known.body?.cancel()
   })
 
   test('sends heartbeats, so that a connection that died is noticed', async () => {

@@ -249,7 +249,8 @@ describe('6: state without cleanup', () => {
       await clock.advance(1_000)
     }
     for (let n = 0; n < 60; n += 1) await view(n)
-    expect(client.stats()).toMatchObject({ channels: [], timers: [], subscriptions: { active: 0, total: 60 } })
+    expect(client.stats()).toMatchObject({ channels: [], subscriptions: { active: 0, total: 60 } })
+    expect(client.stats().timers.map(({ label }) => label)).toEqual(['keep'])
     expect(client.stats().cache.entries).toBeLessThanOrEqual(10)
     expect(client.stats().subscriptions.averageLifetime).toBe(10)
   })
@@ -414,14 +415,23 @@ describe('8: a breaker that counts its own refusals', () => {
     const server = await startServer((_, response) => void held.push(response))
     const { client } = makeClient({ limits: { concurrency: 1 } })
     const asked = Array.from({ length: 8 }, (_, n) => client.fetch(server.url(`/a?${n}`), {}, { timeout: 300 }))
-    // Each is answered well within its timeout, but the last one waits for longer than that before its turn.
-    for (let n = 0; n < 8; n += 1) {
-      await until(() => held.length === n + 1)
+    const outcomes = Promise.allSettled(asked)
+    // Each is answered well within its timeout, but the last ones wait for longer than that before their turn.
+    let hasEnded = false
+    void outcomes.then(() => {
+      hasEnded = true
+    })
+    for (let n = 0; !hasEnded; n += 1) {
+      await until(() => hasEnded || held.length > n)
       await wait(60)
-      held[n]!.end('ok')
+      held[n]?.end('ok')
     }
-    expect((await Promise.all(asked)).every(({ ok }) => ok)).toBe(true)
+    const late = (await outcomes).filter(({ status }) => status === 'rejected') as PromiseRejectedResult[]
+    expect(late.length).toBeGreaterThan(2)
+    for (const { reason } of late) expect(reason).toMatchObject({ code: 'timeout', retryable: true })
+    expect(late.at(-1)!.reason.message).toMatch(/within 300 ms.* it waited for its turn/)
     expect(client.stats().requests.failed).toBe(0)
+    expect(client.stats().endpoints[0]).toMatchObject({ breaker: 'closed', errorRate: 0 })
   })
 })
 

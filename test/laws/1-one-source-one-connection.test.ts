@@ -123,13 +123,22 @@ describe('at most one connection carries a source', () => {
       '/stream',
       '../stream',
       { url: '/stream', headers: {} },
-      { url: '/stream', headers: () => ({ 'x-token': 'changes' }) },
     ]
     const watched = targets.map((stream, index) => watch(client, defineChannel({ key: ['as', index], stream })))
     await until(() => journal.open > 0)
     journal.append()
     await until(() => watched.every(({ events }) => events.length === 1))
     expect(journal).toMatchObject({ connections: 1, mostOpen: 1 })
+  })
+
+  test('what a function will answer is not known: each key has a source of its own', async () => {
+    const journal = await startJournal()
+    const { client } = startClient()
+    const headers = () => ({ 'x-token': 'changes' })
+    for (const key of ['a', 'b', 'a'])
+      watch(client, defineChannel({ key, stream: { url: journal.streamUrl, headers } }))
+    await until(() => journal.open === 2)
+    expect(journal).toMatchObject({ connections: 2, mostOpen: 2 })
   })
 
   test('headers in another order or case are the same ones', async () => {

@@ -599,7 +599,7 @@ describe('retries', () => {
     const mill = createMill(clock)
     mill.mood = 'refuses'
     const { client, requests } = makeClient({ clock, fetch: mill.fetch, backoff: { base: 1, cap: 1 } })
-    for (let n = 0; n < 400; n += 1) void client.fetch(`/a?${n}`, {}, { retry: 5 }).catch(() => {})
+    for (let n = 0; n < 400; n += 1) void client.fetch(`/a?${n}`, {}, { retry: 5, timeout: Infinity }).catch(() => {})
     await clock.advance(60_000)
     expect(timesOf(requests, 'background').length).toBeGreaterThanOrEqual(PER_MINUTE)
     expect(worstExcess(timesOf(requests, 'background'))).toBeLessThanOrEqual(0.001)

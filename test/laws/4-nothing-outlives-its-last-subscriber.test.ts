@@ -57,7 +57,7 @@ test('of 2,000 channels nothing is left: no heap, no socket, no timer, no entry'
   expect((await settledHeap()) - before.heap).toBeLessThan(2_000_000)
 })
 
-test('what is kept is the last state alone, without a timer, a socket or a channel', async () => {
+test('what is kept is the last state alone, with one timer for all, and without a socket or a channel', async () => {
   const feed = await startFeed(json({ n: 1 }))
   const { client, clock } = startStill()
   const channels = [
@@ -71,9 +71,14 @@ test('what is kept is the last state alone, without a timer, a socket or a chann
   for (const { unsubscribe } of watched) unsubscribe()
   await clock.advance(1_000)
   await until(() => feed.server.openStreams === 0)
-  expect(client.stats()).toMatchObject({ channels: [], timers: [] })
-  expect(clock.pending()).toEqual([])
+  expect(client.stats()).toMatchObject({ channels: [], timers: [{ label: 'keep' }] })
+  expect(clock.pending()).toHaveLength(1)
   for (const channel of channels) expect(client.getState(channel)).toMatchObject({ data: { n: 1 }, isStale: true })
+  expect(client.stats().memory).toBeGreaterThan(0)
+  await clock.advance(300_000)
+  for (const channel of channels) expect(client.getState(channel).data).toBeUndefined()
+  expect(client.stats().timers).toEqual([])
+  expect(clock.pending()).toEqual([])
 })
 
 test.each([
@@ -87,7 +92,10 @@ test.each([
   const feed = await startFeed(json({ n: 1 }))
   arrange(feed)
   const { client, clock } = startStill()
-  const watched = watch(client, defineChannel({ key: 'left', stream: feed.streamUrl, snapshot: feed.snapshotUrl }))
+  const watched = watch(
+    client,
+    defineChannel({ key: 'left', stream: feed.streamUrl, snapshot: feed.snapshotUrl, keep: 0 }),
+  )
   await until(() => feed.streamRequests.length === 1)
   await clock.advance(0)
   watched.unsubscribe()

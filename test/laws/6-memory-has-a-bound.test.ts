@@ -356,6 +356,9 @@ describe('the ring of recent events', () => {
     expect(client.stats().memory).toBeLessThan(1_200 * 2_100)
     subscription.unsubscribe()
     await clock.advance(1_000)
+    // The last event's data, for who comes back.
+    expect(client.stats().memory).toBeLessThan(3_000)
+    await clock.advance(300_000)
     expect(client.stats().memory).toBe(0)
   })
 })
@@ -384,7 +387,7 @@ describe('what waits for its turn in a sequence', () => {
 })
 
 describe('states that outlive their last subscriber', () => {
-  test('are 500, the oldest go first, and no timer waits for their end', async () => {
+  test('are 500, the oldest go first, and one timer waits for their end', async () => {
     const { client } = makeClient({ fetch: echo })
     const channels = Array.from({ length: 530 }, (_, n) =>
       defineChannel({ key: ['item', n], snapshot: `/item/${n}`, grace: 0, interval: 3_600_000 }),
@@ -398,9 +401,32 @@ describe('states that outlive their last subscriber', () => {
     const kept = channels.filter((channel) => client.getState(channel).data !== undefined)
     expect(kept).toHaveLength(500)
     expect(kept[0]).toBe(channels[30])
-    expect(client.stats()).toMatchObject({ channels: [], timers: [] })
+    expect(client.stats()).toMatchObject({ channels: [], timers: [{ label: 'keep' }] })
+    const { memory, cache } = client.stats()
+    expect(memory - cache.bytes).toBeGreaterThan(500 * 2 * `${BASE}/item/1`.length)
     await clock.advance(300_001)
     expect(channels.filter((channel) => client.getState(channel).data !== undefined)).toEqual([])
+    expect(client.stats()).toMatchObject({ timers: [], memory: client.stats().cache.bytes })
+  })
+
+  test('are 16 MB, the oldest go first, and what is larger is not kept', async () => {
+    const fetch = async () => Response.json('x'.repeat(1_500_000))
+    const { client } = makeClient({ fetch, cache: { ttl: 0 }, limits: unlimited })
+    const channels = Array.from({ length: 10 }, (_, n) =>
+      defineChannel({ key: ['large', n], snapshot: `/item/${n}`, grace: 0, interval: 3_600_000 }),
+    )
+    for (const channel of channels) {
+      const { unsubscribe } = client.subscribe(channel, {})
+      await until(async () => {
+        await clock.advance(0)
+        return client.getState(channel).data !== undefined
+      })
+      unsubscribe()
+      await clock.advance(0)
+    }
+    expect(channels.map((channel) => client.getState(channel).data !== undefined)).toEqual(
+      channels.map((_, n) => n >= 5),
+    )
   })
 })
 
@@ -484,7 +510,11 @@ describe('a client that worked for a long time', () => {
     await work(0, 150)
     const before = await settledHeap()
     await work(150, 450)
-    expect(client.stats()).toMatchObject({ channels: [], timers: [], subscriptions: { active: 0, total: 450 } })
+    expect(client.stats()).toMatchObject({
+      channels: [],
+      timers: [{ label: 'keep' }],
+      subscriptions: { active: 0, total: 450 },
+    })
     // What each round answers with: 2 kB, three times. Left behind, they would be almost two megabytes. On a busy machine
     // the platform takes its time to let go of its own.
     await until(async () => (await settledHeap()) - before, {

@@ -27,6 +27,7 @@ export function openGate({ limits, flags, ...options }: Options = {}) {
   const calls: { input: unknown; init: RequestInit; answer(status: number): void; fail(error: unknown): void }[] = []
   const settings: NetworkSettings = {
     baseUrl: undefined,
+    origins: [],
     credentials: undefined,
     headers: undefined,
     onUnauthorized: undefined,
@@ -52,6 +53,7 @@ export function openGate({ limits, flags, ...options }: Options = {}) {
     account: () => {},
     onKept() {},
     onChanged() {},
+    onRefused() {},
   })
   /** Sends, and tells of the outcome: the status, or the reason. */
   const send = (passage: Partial<Passage> = {}, init: RequestInit = {}) => {

@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
-import { decode, decodePlain, isPlain } from '../../src/registry/decode'
+import { decode, decodePlain, isPlain, normalized } from '../../src/registry/decode'
 import type { ChannelDefinition } from '../../src/registry/define-channel'
 import type { Message } from '../../src/stream/messages'
 
@@ -36,41 +36,82 @@ describe('a message', () => {
   })
 })
 
-describe('whether data is JSON', () => {
-  const dataOf = (data: string) => decodePlain(message(data), NOW).data
-  const json = ['{}', '[]', '""', '0', '-1.5e+10', '12E-3', 'true', 'false', 'null'].flatMap((text) => [
-    text,
-    ` \n\t${text}\r `,
-  ])
-  const texts = ['', ' ', 'a', 'the end', 'true story', 'nullable', '1 2', '2026-11-27 started', '-', '-a', '+1', '.5']
+describe('data', () => {
+  const dataOf = (data: string, parse?: 'json' | 'text') =>
+    parse
+      ? (decode(channel({ parse }), message(data), NOW) as { data?: unknown }).data
+      : decodePlain(message(data), NOW).data
+  const json = ['{}', '[]', '""', '{"a":[1]}', '[1]\n', '"a b" ']
+  const numbers = ['0', '7', '-1', '1.5', '9007199254740991', '1e+21']
+  const texts = [
+    '',
+    ' ',
+    'a',
+    'true',
+    'false',
+    'null',
+    'NaN',
+    '-',
+    '-a',
+    '+1',
+    '.5',
+    ' 7',
+    '7 ',
+    '007',
+    '1.0',
+    '-0',
+    '1e5',
+  ]
+  const longer = ['110988741790818968', '9007199254740993', '0.1000000000000000055', '2026-11-27', '-Infinity']
+  const almost = ['{', '[DONE]', '[info] started', '{"broken":', '"', ' {}', '\n[]']
 
-  test.each(json)('is decided by JSON itself: %j is', (data) => {
+  test.each(json)('that begins with `{`, `[` or `"` is JSON: %j', (data) => {
     expect(dataOf(data)).toStrictEqual(JSON.parse(data))
   })
 
-  test.each(texts)('is not even tried where it cannot be, since a failure is slow: %j', (data) => {
-    const parse = vi.spyOn(JSON, 'parse')
-    const decoded = dataOf(data)
-    const tries = parse.mock.calls.length
-    parse.mockRestore()
-    expect([decoded, tries]).toEqual([data, 0])
+  test.each(numbers)('is a number where that says the same: %j', (data) => {
+    expect(dataOf(data)).toBe(Number(data))
   })
 
-  test('is what `JSON.parse` says, for any text', () => {
-    const space = fc.string({ unit: fc.constantFrom(' ', '\t', '\n', '\r', '\u00a0', '\ufeff'), maxLength: 2 })
-    const almost = fc.string({ unit: fc.constantFrom(...'{}[]":,0123456789.eE+-truefalsn '), maxLength: 6 })
-    const text = fc.tuple(space, fc.oneof(fc.json(), fc.double().map(String), almost, fc.string()), space)
+  test.each([...texts, ...longer, ...almost])(
+    'is the text that came otherwise, to the last digit and blank: %j',
+    (data) => {
+      expect(dataOf(data)).toBe(data)
+    },
+  )
+
+  test.each([...texts, ...longer, '[info] started'])(
+    'is not even tried as JSON where it cannot be, since a failure is slow: %j',
+    (data) => {
+      const parse = vi.spyOn(JSON, 'parse')
+      dataOf(data)
+      const tries = parse.mock.calls.length
+      parse.mockRestore()
+      expect(tries).toBe(0)
+    },
+  )
+
+  test('says the same as the text that came, whatever it is', () => {
+    const almostJson = fc.string({ unit: fc.constantFrom(...'{}[]":,0123456789.eE+-truefalsn '), maxLength: 6 })
     fc.assert(
-      fc.property(text, (parts) => {
-        const data = parts.join('')
-        let expected: unknown = data
-        try {
-          expected = JSON.parse(data)
-        } catch {}
-        expect(dataOf(data)).toStrictEqual(expected)
-      }),
+      fc.property(
+        fc.oneof(fc.json(), fc.double().map(String), fc.bigInt().map(String), almostJson, fc.string()),
+        (data) => {
+          const read = dataOf(data)
+          if (/^[{["]/.test(data) && typeof read !== 'string') expect(read).toStrictEqual(JSON.parse(data))
+          else if (!/^"/.test(data)) expect(String(read)).toBe(data)
+        },
+      ),
       { numRuns: 2_000, seed: 8259 },
     )
+  })
+
+  test('is always JSON, or never, where `parse` says so', () => {
+    for (const data of ['null', ' 7 ', '1.0', '{}']) expect(dataOf(data, 'json')).toStrictEqual(JSON.parse(data))
+    for (const data of ['null', ' 7 ', '7', '{}']) expect(dataOf(data, 'text')).toBe(data)
+    expect(decode(channel({ parse: 'json' }), message('hello'), NOW)).toEqual({
+      why: expect.stringContaining('is not JSON'),
+    })
   })
 })
 
@@ -79,7 +120,8 @@ describe('with names that are listed, a message', () => {
   test.each<[string, unknown, string, unknown]>([
     ['{ type, data }', { type: 'joined', data: { a: 1 }, more: 2 }, 'joined', { a: 1 }],
     ['{ type, data } of nothing', { type: 'joined', data: null }, 'joined', null],
-    ['{ type } without data', { type: 'joined' }, 'message', { type: 'joined' }],
+    ['{ type } without data', { type: 'joined' }, 'joined', { type: 'joined' }],
+    ['{ type, ...rest }', { type: 'joined', a: 1 }, 'joined', { type: 'joined', a: 1 }],
     ['{ type, data } of another name', { type: 'unheard', data: 1 }, 'message', { type: 'unheard', data: 1 }],
     ['{ type, data } whose type is no name', { type: ['joined'], data: 1 }, 'message', { type: ['joined'], data: 1 }],
     ['{ event, ...rest }', { event: 'left', a: 1, b: 2 }, 'left', { a: 1, b: 2 }],
@@ -90,7 +132,7 @@ describe('with names that are listed, a message', () => {
     ['{ name: data, ... }', { joined: 1, left: 2 }, 'message', { joined: 1, left: 2 }],
     ['{}', {}, 'message', {}],
     ['a list', [{ joined: 1 }], 'message', [{ joined: 1 }]],
-    ['null', null, 'message', null],
+    ['null', null, 'message', 'null'],
     ['a number', 7, 'message', 7],
     ['text', 'joined', 'message', 'joined'],
   ])('reads %s', (_, body, type, data) => {
@@ -104,9 +146,10 @@ describe('with names that are listed, a message', () => {
 
   test('is no event if its name is not listed, whatever names every object has', () => {
     const some = channel({ events: { joined: anything } })
-    for (const name of ['unheard', 'toString', '__proto__']) expect(decode(some, message(1, name), NOW)).toBeUndefined()
-    for (const body of [7, { toString: 1 }, { type: 'toString', data: 1 }, { event: 'toString' }])
-      expect(decode(some, message(body), NOW)).toBeUndefined()
+    for (const name of ['unheard', 'toString', '__proto__']) expect(decode(some, message(1, name), NOW)).toBe(name)
+    for (const body of [7, { toString: 1 }, { event: 'toString' }])
+      expect(decode(some, message(body), NOW)).toBe('message')
+    expect(decode(some, message({ type: 'toString', data: 1 }), NOW)).toBe('toString')
   })
 })
 
@@ -143,50 +186,77 @@ describe('a schema', () => {
       '"a" has a schema that validates asynchronously, or throws: expected one that answers at once',
     ],
   ])('that %s is told without the data', async (_, validate, expected) => {
-    expect(said(validate)).toBe(expected)
+    expect(said(validate)).toMatchObject({ why: expected })
     // A rejection that nobody hears would fail the run.
     await new Promise((resolve) => setImmediate(resolve))
   })
 
   test('has names told without control characters', () => {
     const events = { 'a\n': schema(() => ({ issues: [{ message: '' }] })) }
-    expect(decode(channel({ events }), message(1, 'a\n'), NOW)).toBe('"a?" does not fit its schema')
+    expect(decode(channel({ events }), message(1, 'a\n'), NOW)).toEqual({ why: '"a?" does not fit its schema' })
   })
 })
 
 describe('`normalize`', () => {
+  const read = (options: Partial<ChannelDefinition>, raw: Message) => {
+    const definition = channel(options)
+    return decode(definition, raw, NOW, normalized(definition, raw))
+  }
+
   test('is given what came, with an id only if it has one', () => {
     const given: unknown[] = []
     const normalize: ChannelDefinition['normalize'] = (raw) => {
       given.push(raw)
       return { type: 'made', data: 1 }
     }
-    expect(decode(channel({ normalize }), message('x', 'e'), NOW)).toStrictEqual(event('made', 1))
-    expect(decode(channel({ normalize }), message('x', 'e', '7'), NOW)).toStrictEqual({ ...event('made', 1), id: '7' })
+    expect(read({ normalize }, message('x', 'e'))).toStrictEqual(event('made', 1))
+    expect(read({ normalize }, message('x', 'e', '7'))).toStrictEqual({ ...event('made', 1), id: '7' })
     expect(given).toStrictEqual([
       { event: 'e', data: 'x' },
       { event: 'e', data: 'x', id: '7' },
     ])
   })
 
-  test('that returns nothing makes no event, and one that throws is told', () => {
-    expect(decode(channel({ normalize: () => undefined }), message('x'), NOW)).toBeUndefined()
-    const normalize = () => {
-      throw new Error('secret')
+  test('may make several events, with ids of their own, or say an id alone', () => {
+    const several = {
+      normalize: () => [
+        { type: 'a', data: 1, id: '8' },
+        { type: 'b', data: 2 },
+      ],
     }
-    expect(decode(channel({ normalize }), message('x'), NOW)).toBe('could not be read by `normalize`, which threw')
+    expect(read(several, message('x', 'e', '7'))).toStrictEqual([
+      { ...event('a', 1), id: '8' },
+      { ...event('b', 2), id: '7' },
+    ])
+    expect(read({ normalize: () => ({ id: '9' }) }, message('x'))).toBe('')
+    expect(normalized(channel({ normalize: () => ({ id: '9' }) }), message('x'))).toMatchObject({ id: '9' })
+    expect(normalized(channel(several), message('x'))).toMatchObject({ id: '8' })
+  })
+
+  test('that returns nothing makes no event, and one that throws is told', () => {
+    expect(read({ normalize: () => undefined }, message('x'))).toBe('')
+    const cause = new Error('secret')
+    const normalize = () => {
+      throw cause
+    }
+    expect(read({ normalize }, message('x'))).toEqual({
+      why: 'could not be read by `normalize`, which threw',
+      mishap: { name: 'normalize', cause },
+    })
+    for (const garbage of [{}, { type: 7, data: 1 }, { id: 7 }, [7]] as never[])
+      expect([read({ normalize: () => garbage }, message('x'))].flat()).toEqual([
+        { why: 'could not be read by `normalize`: expected it to answer `{ type, data }`' },
+      ])
     // A promise that fails must be nobody's unhandled rejection either.
-    for (const garbage of [{}, { type: 7, data: 1 }, Promise.reject(new Error('secret'))] as never[])
-      expect(decode(channel({ normalize: () => garbage }), message('x'), NOW)).toBe(
-        'could not be read by `normalize`: expected it to answer `{ type, data }`',
-      )
+    expect(read({ normalize: () => Promise.reject(cause) as never }, message('x'))).toEqual({
+      why: 'could not be read by `normalize`, which answered a promise: expected an answer at once',
+    })
   })
 
   test('must name what is listed, where names are', () => {
-    const made = (type: string) =>
-      decode(channel({ events: { a: anything }, normalize: () => ({ type, data: 1 }) }), message('x'), NOW)
+    const made = (type: string) => read({ events: { a: anything }, normalize: () => ({ type, data: 1 }) }, message('x'))
     expect(made('a')).toStrictEqual(event('a', 1))
-    expect(made('b')).toBeUndefined()
+    expect(made('b')).toBe('b')
   })
 })
 
@@ -198,6 +268,8 @@ test('a channel is plain if nothing of its own looks at its messages', () => {
     { sequence: () => 1 },
     { reduce: (state) => state },
     { until: () => false },
+    { done: () => false },
+    { parse: 'text' },
   ]
   for (const options of own) expect(isPlain(channel(options))).toBe(false)
 })

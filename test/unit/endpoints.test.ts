@@ -39,8 +39,20 @@ describe('the endpoints that are remembered', () => {
     expect(names(endpoints).slice(-3)).toEqual(['one more', '1', '3'])
   })
 
-  const isAsked = ({ slots }: Endpoint) => slots.enter('normal', 0, limits, () => {})
-  const waits = ({ slots }: Endpoint) => slots.enter('normal', 0, { ...limits, concurrency: 0 }, () => {})
+  const isAsked = ({ slots }: Endpoint) =>
+    slots.enter(
+      () => 'normal',
+      0,
+      limits,
+      () => {},
+    )
+  const waits = ({ slots }: Endpoint) =>
+    slots.enter(
+      () => 'normal',
+      0,
+      { ...limits, concurrency: 0 },
+      () => {},
+    )
   const isPaced = (endpoint: Endpoint) => {
     endpoint.pacing = 1
   }

@@ -26,6 +26,7 @@ function open(options: Partial<EventStreamOptions> = {}) {
       return connection.response
     },
     maxEventBytes: () => 100,
+    reconnect: () => 'always',
     idleTimeout: () => false,
     onChange: ({ name }) => states.push(name),
     onMessages: (messages) => batches.push(messages),
@@ -169,7 +170,7 @@ describe('a connection that is lost', () => {
     expect(errorOf(all)).toMatchObject({
       code: 'network',
       retryable: true,
-      message: 'GET /a ended the stream. Trying again later.',
+      message: 'GET /a ended the stream. Another attempt may succeed.',
     })
     expect(timers()).toEqual([['reconnect GET /a', 2_000]])
     await clock.advance(1_999)
@@ -201,12 +202,15 @@ describe('a connection that is lost', () => {
     const cause = new Error('reset')
     all.latest().body.error(cause)
     await all.settle()
-    expect(errorOf(all)).toMatchObject({ message: 'GET /a lost the connection. Trying again later.', cause })
+    expect(errorOf(all)).toMatchObject({ message: 'GET /a lost the connection. Another attempt may succeed.', cause })
     const never = open()
     never.stream.send('start')
     await never.settle()
     await never.latest().fail(cause)
-    expect(errorOf(never)).toMatchObject({ message: 'GET /a could not be reached. Trying again later.', cause })
+    expect(errorOf(never)).toMatchObject({
+      message: 'GET /a could not be reached. Another attempt may succeed.',
+      cause,
+    })
   })
 
   test('is lost at once where the answer has no body', async () => {
@@ -283,7 +287,7 @@ describe('a silence', () => {
     expect(errorOf(all)).toMatchObject({
       code: 'idle',
       retryable: true,
-      message: 'GET /a sent nothing for 100 ms: the connection is taken for dead. Trying again later.',
+      message: 'GET /a sent nothing for 100 ms: the connection is taken for dead. Another attempt may succeed.',
     })
     expect(timers()).toEqual([['reconnect GET /a', 2_000]])
   })
@@ -363,7 +367,10 @@ describe('a connection that is not answered', () => {
     const { stream, clock, states, timers, latest, settle } = open({ lateAfter: 200, idleTimeout: () => 1_000 })
     stream.send('start')
     await settle()
-    expect(timers()).toEqual([['late answer GET /a', 200]])
+    expect(timers()).toEqual([
+      ['late answer GET /a', 200],
+      ['idle watch GET /a', 1_000],
+    ])
     await clock.advance(200)
     expect(stream.state()).toMatchObject({ name: 'connecting', late: true })
     expect(timers()).toEqual([['idle watch GET /a', 800]])

@@ -2,23 +2,29 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import ts from 'typescript'
 import { describe, expect, test } from 'vitest'
+import { snippetsOf } from '../support/snippets'
 
-/** The examples of the README and of the TSDoc: a newcomer copies them as they stand, so they have to compile. */
+/** The examples of the README, of the guides and of the TSDoc: a newcomer copies them as they stand, so they have to compile. */
 
 interface Example {
   readonly name: string
   /** `ts` or `tsx`. */
   readonly language: string
+  /** Where a reader puts it, if others import it by that name. */
+  readonly file?: string | undefined
   readonly code: string
 }
 
-function fromMarkdown(file: string): Example[] {
-  const text = readFileSync(file, 'utf8')
-  return [...text.matchAll(/```(tsx?)\n([\s\S]*?)```/g)].map(([, language = '', code = ''], index) => ({
-    name: `${file} ${index + 1}`,
-    language,
-    code,
-  }))
+function fromMarkdown(page: string, folder = '.'): Example[] {
+  return snippetsOf(page)
+    .filter(({ language }) => /^(tsx?|vue)$/.test(language))
+    .map(({ name, language, file, code }) => ({
+      name: `${page}: ${name}`,
+      language: language === 'vue' ? 'ts' : language,
+      file: join(folder, file ?? `${name}.${language === 'vue' ? 'ts' : language}`),
+      // Of a component for Vue its script: what the template reads is run elsewhere.
+      code: language === 'vue' ? (/<script.*>\n([\s\S]*)<\/script>/.exec(code)?.[1] ?? '') : code,
+    }))
 }
 
 function fromComments(file: string): Example[] {
@@ -35,8 +41,8 @@ function compile(examples: readonly Example[]): Map<string, string[]> {
   const { config } = ts.readConfigFile('tsconfig.json', ts.sys.readFile)
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, process.cwd())
   const files = new Map(
-    examples.map(({ name, language, code }, index) => [
-      resolve(`example-${index}.${language}`),
+    examples.map(({ name, language, code, file }, index) => [
+      resolve(file ?? `example-${index}.${language}`),
       { name, code: `${code}\nexport {}\n` },
     ]),
   )
@@ -49,7 +55,7 @@ function compile(examples: readonly Example[]): Map<string, string[]> {
   }
   const program = ts.createProgram(
     [...files.keys()],
-    { ...options, isolatedDeclarations: false, declaration: false },
+    { ...options, types: ['node'], isolatedDeclarations: false, declaration: false },
     host,
   )
   const said = new Map<string, string[]>(examples.map(({ name }) => [name, []]))
@@ -66,6 +72,8 @@ function compile(examples: readonly Example[]): Map<string, string[]> {
 
 const examples = [
   ...fromMarkdown('README.md'),
+  ...fromMarkdown('examples/guides/what-a-server-must-send.md', 'examples/recipes/servers'),
+  ...fromMarkdown('examples/guides/testing-a-component.md', 'examples/guides'),
   ...readdirSync('src', { recursive: true, encoding: 'utf8' })
     .filter((name) => /\.tsx?$/.test(name))
     .flatMap((name) => fromComments(join('src', name))),

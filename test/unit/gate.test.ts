@@ -308,7 +308,7 @@ describe('the breaker of an endpoint', () => {
     await clock.advance(0)
     calls[5]!.answer(500)
     await clock.advance(0)
-    expect(endpoint().breaker).toEqual({ name: 'open', until: NOW + 60_000 })
+    expect(endpoint().breaker).toEqual({ name: 'open', until: 60_000 })
     expect(all.map(({ outcome }) => (outcome instanceof MillraceError ? outcome.code : outcome))).toEqual([
       500,
       'breaker-open',
@@ -323,7 +323,7 @@ describe('the breaker of an endpoint', () => {
     await clock.advance(0)
     for (const call of calls.slice(1)) call.answer(500)
     await clock.advance(30_000)
-    expect(endpoint().breaker).toEqual({ name: 'open', until: NOW + 30_000 })
+    expect(endpoint().breaker).toEqual({ name: 'open', until: 30_000 })
     send()
     await clock.advance(0)
     expect(endpoint().breaker.name).toBe('half-open')
@@ -346,7 +346,7 @@ describe('the breaker of an endpoint', () => {
     await exchange(500)
     await clock.advance(30_000)
     await exchange(status)
-    expect(endpoint().breaker).toEqual({ name: 'open', until: NOW + 30_000 })
+    expect(endpoint().breaker).toEqual({ name: 'open', until: 30_000 })
     await exchange(200)
     expect(endpoint().breaker.name).toBe('closed')
     expect(alerts.map(({ code }) => code)).toEqual(['breaker-open', 'breaker-closed'])
@@ -415,7 +415,7 @@ describe('an exchange', () => {
       { method: 'POST', body: 'x', signal: expect.any(AbortSignal) },
     ])
     expect(init.signal).not.toBe(signal)
-    expect([counters.sent, figuresOf(endpoint(), NOW).lastMinute]).toEqual([1, 1])
+    expect([counters.sent, figuresOf(endpoint(), 0).lastMinute]).toEqual([1, 1])
     answer(201)
     await clock.advance(0)
     expect(sent.outcome).toBe(201)
@@ -457,7 +457,7 @@ describe('an exchange', () => {
       code: 'network',
       retryable: true,
       cause,
-      message: `${GET} could not be reached. Trying again later.`,
+      message: `${GET} could not be reached. Another attempt may succeed.`,
     })
     expect(records[0]).toEqual(expect.objectContaining({ error: sent.outcome }))
     expect(records[0]).not.toHaveProperty('status')
@@ -497,7 +497,7 @@ describe('an exchange', () => {
     expect(sent.outcome).toMatchObject({
       code: 'timeout',
       retryable: true,
-      message: `${GET} did not answer within 500 ms. Trying again later.`,
+      message: `${GET} did not answer within 500 ms. Another attempt may succeed.`,
     })
     expect(calls[0]!.init.signal!.reason).toBe(sent.outcome)
     expect(counters.failed).toBe(1)

@@ -5,26 +5,32 @@ import { openGate } from '../support/gate'
 
 const off = new MillraceError('disabled', 'switched off')
 
+const caller = { signal: undefined, kind: 'foreground', priority: 'normal', ttl: 0 } as const
+
 /** Work that goes on until it is told to end. */
 function fly() {
-  const { gate, counters, clock } = openGate()
-  const inFlight = createInFlight(gate, counters)
+  const { gate, counters, clock, tracked } = openGate()
+  const inFlight = createInFlight(gate, tracked)
   const started: { flight: Flight; done(value: unknown): void; fail(reason: unknown): void }[] = []
   const start = (flight: Flight) =>
     new Promise<unknown>((resolve, reject) => {
       started.push({ flight, done: resolve, fail: reject })
     })
   const join = (key: string | symbol = 'a', signal?: AbortSignal) => {
-    const caller: { outcome?: unknown } = {}
-    inFlight.join(key, `http://mill.test/${String(key)}`, signal, start).then(
-      (value) => {
-        caller.outcome = value
-      },
-      (reason) => {
-        caller.outcome = reason
-      },
-    )
-    return caller
+    const joined: { outcome?: unknown } = {}
+    inFlight
+      .join([key], `http://mill.test/${String(key)}`, { ...caller, signal }, start, (_, isShared) => {
+        if (isShared) counters.shared++
+      })
+      .then(
+        (value) => {
+          joined.outcome = value
+        },
+        (reason) => {
+          joined.outcome = reason
+        },
+      )
+    return joined
   }
   const settle = () => clock.advance(0)
   return { gate, counters, inFlight, started, join, settle }
@@ -70,7 +76,7 @@ describe('callers of the same', () => {
     const start = () => {
       throw new Error('at once')
     }
-    await expect(inFlight.join('a', '', undefined, start)).rejects.toThrow('at once')
+    await expect(inFlight.join(['a'], '', caller, start)).rejects.toThrow('at once')
   })
 })
 

@@ -6,11 +6,17 @@ afterEach(() => vi.unstubAllGlobals())
 describe('late timers', () => {
   const watch = () => {
     const told: number[] = []
-    const { onTimer, isLate } = watchLag(
+    const { onTimer: tell, isLate } = watchLag(
       () => 100,
       (ms) => told.push(ms),
     )
-    return { told, onTimer, isLate }
+    let now = 0
+    /** One after the other, each due after the one before has come. */
+    const onTimer = (lateBy: number) => {
+      now += lateBy + 1
+      tell(lateBy, now)
+    }
+    return { told, onTimer, isLate, tell }
   }
 
   test('are told of when three in a row are', () => {
@@ -24,6 +30,12 @@ describe('late timers', () => {
   test('are not, when one in between is on time', () => {
     const { told, onTimer } = watch()
     for (const late of [150, 200, 3, 150, 200]) onTimer(late)
+    expect(told).toEqual([])
+  })
+
+  test('are late once, however many were due in one pause', () => {
+    const { told, tell } = watch()
+    for (const due of [100, 200, 300, 400]) tell(5_000 - due, 5_000)
     expect(told).toEqual([])
   })
 

@@ -4,6 +4,7 @@ import { backoffDelay, defaultBackoff, LONGEST_SERVER_DELAY } from '../../src/pr
 import { MillraceError } from '../../src/primitives/errors'
 import {
   createReconnection,
+  type Loss,
   type ReconnectionEffect,
   type ReconnectionEvent,
   type ReconnectionState,
@@ -20,11 +21,22 @@ const after = new MillraceError('network', 'after', { retryable: true })
 const final = new MillraceError('http', 'final')
 const step = createReconnection({ ...defaultBackoff, jitter: 'none' })
 
+const lost = {
+  type: 'lost',
+  error: after,
+  random: 0.5,
+  floor: 0,
+  lived: 0,
+  brought: false,
+  ended: false,
+  offline: false,
+} as const
+
 const states: Record<StateName, ReconnectionState> = {
   idle: { name: 'idle' },
   connecting: { name: 'connecting', failures: 2, since: NOW - 100, error: before },
   open: { name: 'open', failures: 2, since: NOW - 100 },
-  waiting: { name: 'waiting', failures: 2, retryAt: NOW + 100, error: before },
+  waiting: { name: 'waiting', failures: 2, retryAt: NOW + 100, delay: 100, error: before },
   paused: { name: 'paused', failures: 2 },
   complete: { name: 'complete' },
   failed: { name: 'failed', error: final },
@@ -32,14 +44,16 @@ const states: Record<StateName, ReconnectionState> = {
 const events: Record<EventName, ReconnectionEvent> = {
   start: { type: 'start' },
   late: { type: 'late' },
+  overdue: { type: 'overdue', error: after },
   opened: { type: 'opened' },
+  alive: { type: 'alive' },
   finished: { type: 'finished' },
   due: { type: 'due' },
   pause: { type: 'pause' },
   resume: { type: 'resume' },
   replace: { type: 'replace' },
   stop: { type: 'stop' },
-  lost: { type: 'lost', error: after, random: 0.5, floor: 0 },
+  lost,
   refused: { type: 'refused', error: final },
 }
 
@@ -47,7 +61,9 @@ const table: Record<StateName, Record<EventName, Expected>> = {
   idle: {
     start: ['connecting', 'connect'],
     late: 'same',
+    overdue: 'same',
     opened: 'same',
+    alive: 'same',
     finished: 'same',
     due: 'same',
     pause: 'same',
@@ -60,7 +76,9 @@ const table: Record<StateName, Record<EventName, Expected>> = {
   connecting: {
     start: 'same',
     late: ['connecting'],
+    overdue: ['connecting'],
     opened: ['open'],
+    alive: 'same',
     finished: ['complete', 'disconnect'],
     due: 'same',
     pause: ['paused', 'disconnect'],
@@ -73,7 +91,9 @@ const table: Record<StateName, Record<EventName, Expected>> = {
   open: {
     start: 'same',
     late: 'same',
+    overdue: 'same',
     opened: 'same',
+    alive: 'same',
     finished: ['complete', 'disconnect'],
     due: 'same',
     pause: ['paused', 'disconnect'],
@@ -86,7 +106,9 @@ const table: Record<StateName, Record<EventName, Expected>> = {
   waiting: {
     start: 'same',
     late: 'same',
+    overdue: 'same',
     opened: 'same',
+    alive: 'same',
     finished: 'same',
     due: ['connecting', 'connect'],
     pause: ['paused'],
@@ -99,7 +121,9 @@ const table: Record<StateName, Record<EventName, Expected>> = {
   paused: {
     start: ['connecting', 'connect'],
     late: 'same',
+    overdue: 'same',
     opened: 'same',
+    alive: 'same',
     finished: 'same',
     due: 'same',
     pause: 'same',
@@ -112,7 +136,9 @@ const table: Record<StateName, Record<EventName, Expected>> = {
   complete: {
     start: ['connecting', 'connect'],
     late: 'same',
+    overdue: 'same',
     opened: 'same',
+    alive: 'same',
     finished: 'same',
     due: 'same',
     pause: 'same',
@@ -125,7 +151,9 @@ const table: Record<StateName, Record<EventName, Expected>> = {
   failed: {
     start: ['connecting', 'connect'],
     late: 'same',
+    overdue: 'same',
     opened: 'same',
+    alive: 'same',
     finished: 'same',
     due: 'same',
     pause: 'same',
@@ -168,6 +196,7 @@ describe('what a state carries', () => {
       name: 'waiting',
       failures: 3,
       retryAt: NOW + 4_000,
+      delay: 4_000,
       error: after,
     })
   })
@@ -179,31 +208,60 @@ describe('what a state carries', () => {
 })
 
 describe('attempts in a row', () => {
-  const { resetAfter } = defaultBackoff
-  const lostAfter = (age: number) => {
-    const open: ReconnectionState = { name: 'open', failures: 7, since: NOW }
-    return step(open, events.lost, NOW + age).state
-  }
+  const { resetAfter, base } = defaultBackoff
+  const open: ReconnectionState = { name: 'open', failures: 2, since: NOW }
+  const lose = (state: ReconnectionState, how: Partial<Loss>) => step(state, { ...lost, ...how }, NOW).state
 
-  test('are forgotten by a connection that has lived for `resetAfter`, not a millisecond earlier', () => {
-    expect(lostAfter(resetAfter - 1)).toMatchObject({ failures: 8 })
-    expect(lostAfter(resetAfter)).toMatchObject({ failures: 1 })
+  test('are forgotten by bytes, however long it lived', () => {
+    expect(lose(open, { brought: true })).toMatchObject({ failures: 1 })
+    expect(lose(open, { lived: 3_600_000 })).toMatchObject({ failures: 3, mute: true })
   })
 
-  test('are not forgotten by a connection that only opened', () => {
-    let state: ReconnectionState = states.idle
-    let now = NOW
-    for (let round = 0; round < 20; round += 1) {
-      state = step(state, state.name === 'idle' ? events.start : events.due, now).state
-      state = step(state, events.opened, now).state
-      now += resetAfter - 1
-      state = step(state, events.lost, now).state
-      expect(state).toMatchObject({ name: 'waiting', failures: round + 1 })
-      if (state.name === 'waiting') now = state.retryAt
+  test('whose connections brought something, and were over soon, are asked less and less often', () => {
+    let state: ReconnectionState = { name: 'open', failures: 0, since: NOW }
+    for (const delay of [1, 2, 4, 8]) {
+      state = lose(state, { brought: true, lived: resetAfter - 1 })
+      expect(state).toMatchObject({ failures: 1, delay: base + delay * base })
+      state = step(step(state, events.due, NOW).state, events.opened, NOW).state
+    }
+    expect(lose(state, { brought: true, lived: resetAfter })).toMatchObject({ failures: 1, delay: 2 * base })
+  })
+
+  test('end with one at once where the server has ended in good order what lived', () => {
+    const planned = lose(open, { brought: true, ended: true, lived: resetAfter })
+    expect(planned).toMatchObject({ name: 'waiting', planned: true, delay: 125 })
+    const next = step(planned, events.due, NOW).state
+    expect(lose(next, {})).toMatchObject({ failures: 2, delay: 2 * base })
+    expect(lose(next, {})).not.toHaveProperty('planned')
+    expect(lose(open, { brought: true, ended: true, lived: resetAfter - 1 })).not.toHaveProperty('planned')
+    expect(lose(open, { brought: true, lived: resetAfter })).not.toHaveProperty('planned')
+    expect(lose(open, { ended: true, lived: resetAfter })).not.toHaveProperty('planned')
+  })
+
+  test('are as far apart as the server says by `retry`, where it ends in good order', () => {
+    let state: ReconnectionState = open
+    for (let round = 0; round < 5; round++) {
+      state = lose(state, { brought: true, ended: true, lived: 10, floor: 3_000 })
+      expect(state).toMatchObject({ delay: 3_000 + base })
+      state = step(step(state, events.due, NOW).state, events.opened, NOW).state
     }
   })
 
-  test('never reset early and never skip, whatever happens in whatever order', () => {
+  test('go on from a connection that opens after a mute one until it brings something', () => {
+    const mute = step(step(lose(open, {}), events.due, NOW).state, events.opened, NOW).state
+    expect(mute).toEqual({ name: 'open', failures: 3, since: NOW, mute: true })
+    expect(step(mute, events.alive, NOW).state).toEqual({ name: 'open', failures: 0, since: NOW })
+  })
+
+  test('are not counted, and are rare, while the browser says that it is offline', () => {
+    expect(lose(states.connecting, { offline: true })).toMatchObject({ failures: 2, delay: defaultBackoff.cap })
+  })
+
+  test('are none for a connection that was dropped on purpose', () => {
+    expect(step(open, events.replace, NOW).state).toMatchObject({ name: 'connecting', failures: 0 })
+  })
+
+  test('never run beside each other, and none is left behind, whatever happens in whatever order', () => {
     const anyEvent = fc.oneof(
       fc.constantFrom<ReconnectionEvent>(...Object.values(events)),
       fc.record({
@@ -211,24 +269,19 @@ describe('attempts in a row', () => {
         error: fc.constant(after),
         random: fc.double({ min: 0, max: 0.999, noNaN: true }),
         floor: fc.nat(400_000),
+        lived: fc.nat(2 * resetAfter),
+        brought: fc.boolean(),
+        ended: fc.boolean(),
+        offline: fc.boolean(),
       }),
     )
-    const steps = fc.array(fc.tuple(anyEvent, fc.nat(2 * resetAfter)), { maxLength: 60 })
     fc.assert(
-      fc.property(steps, (all) => {
+      fc.property(fc.array(anyEvent, { maxLength: 60 }), (all) => {
         let state: ReconnectionState = states.idle
-        let now = NOW
-        for (const [event, pause] of all) {
-          now += pause
+        for (const event of all) {
           const was = state
-          const next = step(was, event, now)
+          const next = step(was, event, NOW)
           state = next.state
-          const failures = (of: ReconnectionState) => ('failures' in of ? of.failures : 0)
-          if (event.type === 'lost' && next.effects.length > 0) {
-            const lived = was.name === 'open' ? now - was.since : 0
-            expect(failures(state)).toBe((lived >= resetAfter ? 0 : failures(was)) + 1)
-          } else if ('failures' in state && 'failures' in was) expect(failures(state)).toBe(failures(was))
-          // An attempt never runs beside another, and none is left behind.
           const connected = was.name === 'connecting' || was.name === 'open'
           if (next.effects.includes('connect') && connected) expect(next.effects[0]).toBe('disconnect')
           const isConnected = state.name === 'connecting' || state.name === 'open'
@@ -286,7 +339,7 @@ describe('the delay before the next attempt', () => {
 
   test('of a connection that was open is at least the base, however soon the server wants it back', () => {
     const open: ReconnectionState = { name: 'open', failures: 0, since: NOW - 10_000 }
-    const lost = createReconnection(defaultBackoff)(open, { ...events.lost, random: 0 } as ReconnectionEvent, NOW)
-    expect(lost.state).toMatchObject({ retryAt: NOW + defaultBackoff.base * 1.1 })
+    const next = createReconnection(defaultBackoff)(open, { ...lost, random: 0 }, NOW)
+    expect(next.state).toMatchObject({ retryAt: NOW + defaultBackoff.base * 1.1 })
   })
 })

@@ -15,10 +15,17 @@ const idsOf = (messages: readonly Message[]): string[] => messages.map(({ lastEv
 
 function makeFilter() {
   let bytes = 0
-  const filter = createReplayFilter((more) => {
-    bytes += more
-  })
-  return { filter, bytes: () => bytes }
+  let time = 0
+  const filter = createReplayFilter(
+    (more) => {
+      bytes += more
+    },
+    () => time,
+  )
+  const wait = (ms: number) => {
+    time += ms
+  }
+  return { filter, bytes: () => bytes, wait }
 }
 
 describe('a replay filter', () => {
@@ -99,7 +106,8 @@ describe('a replay filter', () => {
       0,
     )
     expect(bytes()).toBeGreaterThanOrEqual(held)
-    expect(bytes()).toBeLessThanOrEqual(held + 1_000)
+    // Of the others two numbers each.
+    expect(bytes()).toBeLessThanOrEqual(held + 16 * 2_976)
     filter.clear()
     expect(bytes()).toBe(0)
   })
@@ -109,7 +117,7 @@ describe('a replay filter', () => {
     // Its id counts too.
     const large = 'x'.repeat(2 ** 20 - 2)
     for (let n = 1; n <= 20; n += 1) filter.sift([message(n, large)])
-    expect(bytes()).toBeLessThanOrEqual(8 * 2 ** 20)
+    expect(bytes()).toBeLessThanOrEqual(8 * 2 ** 20 + 16 * 20)
     expect(filter.since('20')).toEqual([])
     expect(filter.since('17')).toHaveLength(3)
     expect(filter.since('16')).toBeUndefined()
@@ -148,5 +156,92 @@ describe('a replay filter', () => {
       }),
       { seed: 1, numRuns: 300 },
     )
+  })
+
+  test('takes a message without an id of its own for news, whatever stands before and after it', () => {
+    const { filter } = makeFilter()
+    const signal = (after: string): Message => ({ event: 'look', data: '', id: undefined, lastEventId: after })
+    filter.sift([message(1), signal('1'), message(2), signal('2')])
+    filter.expectReplay()
+    expect(filter.sift([signal('2'), message(1), signal('1'), message(2), signal('2'), message(3)]).fresh).toEqual([
+      signal('2'),
+      signal('1'),
+      signal('2'),
+      message(3),
+    ])
+  })
+
+  test('drops what is longer ago than the messages that it remembers', () => {
+    const { filter } = makeFilter()
+    filter.sift(range(1, 20_000))
+    filter.expectReplay()
+    const received: Message[] = []
+    for (let at = 0; at < 20_010; at += 7) received.push(...filter.sift(range(at + 1, Math.min(at + 7, 20_010))).fresh)
+    expect(idsOf(received)).toEqual(idsOf(range(20_001, 20_010)))
+  })
+
+  test('knows the beginning of another story by its data, however long ago that id was', () => {
+    const { filter } = makeFilter()
+    filter.sift(range(1, 20_000))
+    filter.expectReplay()
+    const anew = [message(1, 'another'), message(2, 'story')]
+    expect(filter.sift(anew)).toEqual({ fresh: anew, restarted: true })
+  })
+
+  test('tells of what was sent again that even its numbers do not know', () => {
+    const { filter } = makeFilter()
+    const all = 40_000
+    for (let at = 0; at < all; at += 1_000) filter.sift(range(at + 1, at + 1_000))
+    filter.expectReplay()
+    let doubled = 0
+    const received: string[] = []
+    for (let at = 0; at < all + 100; at += 100) {
+      const sifted = filter.sift(range(at + 1, at + 100))
+      if (sifted.doubled) doubled += 1
+      received.push(...idsOf(sifted.fresh))
+    }
+    expect(doubled).toBe(1)
+    expect(received.slice(-100)).toEqual(idsOf(range(all + 1, all + 100)))
+    expect(received.length).toBeLessThan(all / 2)
+  })
+
+  test('takes no repetition of the same few ids after news for a replay', () => {
+    const { filter } = makeFilter()
+    const beat = message('beat', 'same')
+    filter.sift([message(1), beat, beat, beat, message('a', 'on'), message('b', 'on')])
+    filter.expectReplay()
+    const live = [message(2), ...Array.from({ length: 30 }, () => beat)]
+    expect(filter.sift(live)).toEqual({ fresh: live, restarted: false })
+    const again = [message('a', 'on'), message('b', 'on'), beat]
+    expect(filter.sift(again)).toEqual({ fresh: again, restarted: false })
+  })
+
+  test('says once that ids stay while their data is stamped anew, and then goes by the ids', () => {
+    const { filter, wait } = makeFilter()
+    const stamped = (from: number, to: number, time: string) =>
+      range(from, to).map((each) => ({ ...each, data: `${each.data} at ${time}` }))
+    filter.sift(stamped(1, 5, '9:00'))
+    filter.expectReplay()
+    expect(filter.sift(stamped(3, 6, '9:01')).restarted).toBe(true)
+    for (const time of ['9:02', '9:03']) {
+      wait(60_000)
+      filter.expectReplay()
+      expect(filter.sift(stamped(4, 5, time))).toEqual({ fresh: [], restarted: false })
+      expect(filter.sift(stamped(6, 6, time))).toEqual({ fresh: [], restarted: false })
+    }
+    const news = stamped(7, 8, '9:04')
+    expect(filter.sift(news)).toEqual({ fresh: news, restarted: false })
+  })
+
+  test('says each time that a server began anew whose ids do not come to where they were', () => {
+    const { filter, wait } = makeFilter()
+    filter.sift(range(1, 50))
+    for (const story of ['another', 'a third']) {
+      filter.expectReplay()
+      const anew = [message(1, story), message(2, story)]
+      expect(filter.sift(anew)).toEqual({ fresh: anew, restarted: true })
+      wait(10_000)
+      for (let n = 3; n <= 50; n += 1) filter.sift([message(n, story)])
+    }
   })
 })

@@ -9,9 +9,9 @@ describe('a runaway guard', () => {
     const guard = createRunawayGuard()
     for (let n = 0; n < 100; n += 1) expect(guard.admit(100, n, 'a')).toBeUndefined()
     expect(guard.closedUntil).toBe(0)
-    expect(guard.admit(100, 100, 'a')).toEqual({ until: 10_100, who: 'a' })
+    expect(guard.admit(100, 100, 'a')).toEqual({ until: 10_100, who: 'a', ms: 10_000 })
     expect(guard.closedUntil).toBe(10_100)
-    expect(guard.admit(100, 10_099, 'b')).toEqual({ until: 10_100, who: 'a' })
+    expect(guard.admit(100, 10_099, 'b')).toEqual({ until: 10_100, who: 'a', ms: 10_000 })
     expect(guard.admit(100, 10_100, 'b')).toBeUndefined()
   })
 
@@ -42,7 +42,7 @@ describe('a runaway guard', () => {
   test('admits everything without a limit, and nothing with a limit of zero', () => {
     const guard = createRunawayGuard()
     for (let n = 0; n < 1_000; n += 1) expect(guard.admit(Number.POSITIVE_INFINITY, 0, 'a')).toBeUndefined()
-    expect(createRunawayGuard().admit(0, 5, 'a')).toEqual({ until: 10_005, who: 'a' })
+    expect(createRunawayGuard().admit(0, 5, 'a')).toEqual({ until: 10_005, who: 'a', ms: 10_000 })
   })
 
   test('admits at most the limit in any 10 s, for any sequence', () => {

@@ -35,11 +35,16 @@ describe('slots', () => {
               entered += 1
               const id = entered
               let ran = false
-              const leave = slots.enter(one.priority, now, { concurrency, queue }, () => {
-                ran = true
-                running += 1
-                waiting.delete(id)
-              })
+              const leave = slots.enter(
+                () => one.priority,
+                now,
+                { concurrency, queue },
+                () => {
+                  ran = true
+                  running += 1
+                  waiting.delete(id)
+                },
+              )
               if (leave && !ran) waiting.set(id, leave)
               if (!leave) expect(slots.queued).toBeGreaterThanOrEqual(queue)
             } else if (one.do === 'leave' && running > 0) {
@@ -69,7 +74,12 @@ describe('slots', () => {
     const slots = createSlots()
     const began: string[] = []
     const enter = (priority: Priority, now: number) =>
-      slots.enter(priority, now, { concurrency: 1, queue: 100 }, () => began.push(`${priority} ${now}`))
+      slots.enter(
+        () => priority,
+        now,
+        { concurrency: 1, queue: 100 },
+        () => began.push(`${priority} ${now}`),
+      )
     enter('normal', 0)
     for (const now of [1_000, 2_000]) enter('low', now)
     for (const now of [6_000, 6_001, 11_000]) enter('normal', now)
@@ -94,16 +104,26 @@ describe('slots', () => {
     const many = { concurrency: 1, queue: Infinity }
     let left = 0
     let depth = 0
-    slots.enter('normal', 0, many, () => {})
+    slots.enter(
+      () => 'normal',
+      0,
+      many,
+      () => {},
+    )
     for (let n = 0; n < 100; n += 1)
-      slots.enter('normal', 0, many, () => {
-        depth += 1
-        left += 1
-        slots.leave(false)
-        // One within another would in the end overflow the stack.
-        expect(depth).toBe(1)
-        depth -= 1
-      })
+      slots.enter(
+        () => 'normal',
+        0,
+        many,
+        () => {
+          depth += 1
+          left += 1
+          slots.leave(false)
+          // One within another would in the end overflow the stack.
+          expect(depth).toBe(1)
+          depth -= 1
+        },
+      )
     slots.leave(true)
     expect([left, slots.inFlight, slots.queued]).toEqual([100, 0, 0])
   })
@@ -113,9 +133,14 @@ describe('slots', () => {
     slots.rampUp()
     let running = 0
     for (let n = 0; n < 30; n += 1)
-      slots.enter('normal', n, limits, () => {
-        running += 1
-      })
+      slots.enter(
+        () => 'normal',
+        n,
+        limits,
+        () => {
+          running += 1
+        },
+      )
     const seen = [running]
     for (let n = 0; n < 10; n += 1) {
       running -= 1
@@ -130,9 +155,14 @@ describe('slots', () => {
     slots.rampUp()
     let running = 0
     for (let n = 0; n < 10; n += 1)
-      slots.enter('normal', n, limits, () => {
-        running += 1
-      })
+      slots.enter(
+        () => 'normal',
+        n,
+        limits,
+        () => {
+          running += 1
+        },
+      )
     for (let n = 0; n < 5; n += 1) {
       expect(running).toBe(1)
       running -= 1

@@ -350,7 +350,12 @@ class Play {
     const left = [
       ...world.locks.names().map((name) => `the lock ${name}`),
       ...world.channels().filter((name) => !name.startsWith('millrace1 control')),
-      ...this.there.flatMap(({ tab }) => tab.pendingTimers().map((label) => `the timer ${label} of tab ${tab.number}`)),
+      ...this.there.flatMap(({ tab }) =>
+        tab
+          .pendingTimers()
+          .filter((label) => label !== 'keep')
+          .map((label) => `the timer ${label} of tab ${tab.number}`),
+      ),
     ]
     if (journal.open > 0) left.push(`${journal.open} connections`)
     return left

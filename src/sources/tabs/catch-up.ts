@@ -34,6 +34,8 @@ export interface CatchUpHooks {
 
 /** ms that it may take: until it is answered, and from then on. */
 const UNANSWERED = 60_000
+/** ms that one attempt of it may take until then. */
+const HEAD = 15_000
 const CATCH_UP = 10_000
 /** ms: hidden pages have their timers slowed by up to a second. */
 const LATE = 2_000
@@ -46,6 +48,7 @@ export function createCatchUp(own: StreamSource, clock: Timers, first: Goal, hoo
     ...onlooker,
     label: () => 'a tab that comes back',
     maxEventBytes: hooks.maxEventBytes,
+    connectTimeout: () => HEAD,
     streamWhenHidden: () => 'keep' as const,
     onStream({ name }: { readonly name: string }) {
       if (name === 'failed' || name === 'complete') giveUp()
@@ -67,11 +70,11 @@ export function createCatchUp(own: StreamSource, clock: Timers, first: Goal, hoo
   }
 
   function within(ms: number, again = false): void {
-    const due = clock.now() + ms
+    const due = clock.elapsed() + ms
     // A page that stood still meanwhile has not had its time.
-    const end = () => (clock.now() > due + LATE && !again ? within(ms, true) : giveUp())
+    const end = () => (clock.elapsed() > due + LATE && !again ? within(ms, true) : giveUp())
     cancelTimer()
-    cancelTimer = clock.after(ms, end, `catch up ${own.endpoint()}`)
+    cancelTimer = clock.after(ms, end, `catch up ${own.endpoint()}`, true)
   }
 
   function stop(): void {

@@ -3,6 +3,7 @@ import type { KeptAnswer } from '../../network/coordinated-fetch'
 import type { Alert } from '../../primitives/alerts'
 import { hashKey } from '../../primitives/hash-key'
 import { type PageSignal, watchPage } from '../../primitives/page-signals'
+import { attempt } from '../../primitives/platform'
 import { malformed, type TabChannel, type TabPlatform, tabName } from './platform'
 import { isHeaderList } from './wire'
 
@@ -15,6 +16,8 @@ export interface TabControlHooks {
   onAnswer(answer: KeptAnswer): void
   /** What is cached for a URL is out of date; what is shown of it may stay. */
   onChanged(url: string): void
+  /** Another tab asks an endpoint in a loop: nothing is asked of it for so many ms. */
+  onRefused(endpoint: string, ms: number, who: string): void
   alert(told: Alert): void
 }
 
@@ -27,6 +30,8 @@ export interface TabControl {
   answered(answer: KeptAnswer): void
   /** This tab has changed what is at that URL. */
   changed(url: string): void
+  /** This tab refuses what is asked of an endpoint in a loop. */
+  refused(endpoint: string, ms: number, who: string): void
   close(): void
 }
 
@@ -48,6 +53,7 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
     },
     invalidate: (match) => post({ type: 'invalidate', match }),
     changed: (url) => post({ type: 'changed', url }),
+    refused: (endpoint, ms, who) => post({ type: 'refused', endpoint, ms, who }),
     answered: (answer) => post({ type: 'answer', answer }),
     close() {
       stopPage?.()
@@ -64,7 +70,8 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
 
   function listen(): void {
     if (channel) return
-    channel = tabs.open(tabName('control', ''))
+    channel = attempt(() => tabs.open(tabName('control', '')))
+    if (!channel) return
     channel.onmessage = ({ data }) => {
       try {
         receive(data)
@@ -99,12 +106,13 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
   }
 
   function receive(data: unknown): void {
-    const { type, name, match, answer, url } = (data ?? {}) as Record<string, unknown>
+    const { type, name, match, answer, url, endpoint, ms, who } = (data ?? {}) as Record<string, unknown>
     const isList = Array.isArray(match)
     if (
       typeof data !== 'object' ||
       (type === 'invalidate' && typeof match !== 'string' && !isList) ||
-      (type === 'answer' && !isAnswer(answer))
+      (type === 'answer' && !isAnswer(answer)) ||
+      (type === 'refused' && !(isName(endpoint) && isName(who) && isAge(ms)))
     )
       throw new TypeError('No message')
     // Throws if it is none.
@@ -114,6 +122,7 @@ export function createTabControl(tabs: TabPlatform, hooks: TabControlHooks): Tab
     else if (type === 'has-left' && left.has(name as string)) post({ type: 'left', name })
     else if (type === 'invalidate') hooks.onInvalidate(match as string | readonly unknown[])
     else if (type === 'changed' && typeof url === 'string') hooks.onChanged(url)
+    else if (type === 'refused') hooks.onRefused(endpoint as string, ms as number, who as string)
     else if (type === 'answer') hooks.onAnswer(answer as KeptAnswer)
   }
 }
@@ -126,12 +135,15 @@ function isAnswer(value: unknown): value is KeptAnswer {
     isHeaderList(headers) &&
     Number.isSafeInteger(bytes) &&
     (bytes as number) >= 0 &&
-    Number.isFinite(age) &&
-    (age as number) >= 0 &&
+    isAge(age) &&
     Number.isFinite(sentAgo) &&
     Number.isFinite(toldAt)
   )
 }
+
+/** What an endpoint or a subscriber may be called by another tab. */
+const isName = (value: unknown): value is string => typeof value === 'string' && value.length < 2_000
+const isAge = (value: unknown): value is number => Number.isFinite(value) && (value as number) >= 0
 
 function nameOf(identity: string): string {
   return tabName('identity', identity)

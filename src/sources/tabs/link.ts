@@ -4,6 +4,7 @@
  */
 import type { AlertCode } from '../../primitives/alerts'
 import type { Timers } from '../../primitives/clock'
+import { attempt, soon } from '../../primitives/platform'
 import { type ElectionEvent, type ElectionState, elect } from './election'
 import { malformed, type TabChannel, type TabPlatform } from './platform'
 
@@ -33,6 +34,8 @@ export interface LinkHooks {
   onLeader(epoch: number): void
   /** Anything else, from the leader of the highest epoch, or to the leader. */
   onMessage(message: TabMessage): void
+  /** What the leader before has sent, and comes after the next one is known. */
+  onLate?(message: TabMessage): void
   /** The role may be another. */
   onRole(): void
 }
@@ -80,6 +83,7 @@ export function createLink(
   let dropLock = () => {}
   /** The highest that was heard of, or this tab's own. */
   let epoch = 0
+  let epochBefore = 0
   let heardAt = 0
   let unanswered = 0
   let pulseAt = 0
@@ -98,12 +102,12 @@ export function createLink(
     start: hooks.start,
     stop: hooks.stop,
     announce() {
-      epoch = Math.max(epoch + 1, Math.floor(clock.now()))
+      moveTo(Math.max(epoch + 1, Math.floor(clock.now())))
       post('leader')
       pulse()
     },
     greet() {
-      heardAt = clock.now()
+      heardAt = clock.elapsed()
       watch(SILENCE)
       greet()
     },
@@ -120,11 +124,20 @@ export function createLink(
           : state === 'standby' && epoch > 0
             ? 'follower'
             : undefined,
-    join: (alone) => send(alone ? 'alone' : 'join'),
+    join(alone) {
+      // A browser may have channels, and refuse to open one.
+      channel = alone ? undefined : attempt(() => open(name))
+      send(channel ? 'join' : 'alone')
+    },
     park: () => send('park'),
     separate: () => send('separate'),
     post,
     greet,
+  }
+
+  function moveTo(next: number): void {
+    epochBefore = epoch
+    epoch = next
   }
 
   function send(event: ElectionEvent): void {
@@ -160,7 +173,7 @@ export function createLink(
         resolve()
         return held
       }
-      attempt(() => locks.request(name, asked, onLock))
+      promised(() => locks.request(name, asked, onLock))
         .catch(() => {
           if (!signal.aborted) send(state === 'leading' ? 'lost' : 'refused')
         })
@@ -172,27 +185,28 @@ export function createLink(
   function steal(): void {
     const before = dropLock
     const heardBefore = heardAt
-    attempt(() =>
+    promised(() =>
       locks.request(`${name} steal`, { ifAvailable: true }, (guard) => {
         if (state !== 'standby' || dropLock !== before) return undefined
         // Whoever was faster has said so before it let go of the guard.
         const isOurs = guard !== null && heardAt === heardBefore
         const granted = request(isOurs ? { steal: true } : {})
-        heardAt = clock.now()
+        heardAt = clock.elapsed()
         watch(SILENCE)
         return isOurs ? granted : undefined
       }),
     ).catch(() => send('refused'))
   }
 
-  async function attempt(run: () => Promise<unknown>): Promise<unknown> {
+  /** What is thrown at once is a refusal, too. */
+  async function promised(run: () => Promise<unknown>): Promise<unknown> {
     return run()
   }
 
   // The channel.
 
   function openChannel(): void {
-    channel = open(name)
+    if (!channel) return
     channel.onmessage = ({ data }) => {
       if (isMessage(data)) receive(data)
       else alert(malformed)
@@ -217,7 +231,7 @@ export function createLink(
   function greet(): void {
     if (isGreeting) return
     isGreeting = true
-    queueMicrotask(() => {
+    soon(() => {
       if (isGreeting && state === 'standby') post('hello', hooks.greeting())
       isGreeting = false
     })
@@ -228,24 +242,25 @@ export function createLink(
     if (from === id || (to !== undefined && to !== id)) return
     forgetFuture()
     if (e !== undefined) {
-      if (e < epoch || e > clock.now() + SKEW) return
+      if (e < epoch) return e === epochBefore ? hooks.onLate?.(message) : undefined
+      if (e > clock.now() + SKEW) return
       if (state === 'leading') {
         // Two leaders for a moment: the later one stays, and of two at once the one with the larger id.
         if (e === epoch && from < id) return post('leader')
-        epoch = e
+        moveTo(e)
         return send('lost')
       }
-      heardAt = clock.now()
+      heardAt = clock.elapsed()
       unanswered = 0
       if (e > epoch) {
-        epoch = e
+        moveTo(e)
         hooks.onLeader(e)
       }
     } else if (state !== 'leading') return
     // It answers what this tab was about to ask because of its epoch.
     if (type === 'welcome') isGreeting = false
     if (type === 'hello') post('welcome', { to: from, ...hooks.welcome(message) })
-    else if (type === 'ping') post('pong', { to: from, age: clock.now() - pulseAt, ...hooks.sign() })
+    else if (type === 'ping') post('pong', { to: from, age: clock.elapsed() - pulseAt, ...hooks.sign() })
     else if (type === 'pong' && typeof message.age === 'number' && message.age > FROZEN) send('suspect')
     else hooks.onMessage(message)
   }
@@ -253,7 +268,7 @@ export function createLink(
   /** The clock was set back: an epoch of the time before is refused by new tabs, and would outrank every new leader. */
   function forgetFuture(): void {
     if (epoch <= clock.now() + SKEW) return
-    epoch = 0
+    moveTo(0)
     if (state !== 'leading') return
     stopTimer()
     effects.announce()
@@ -263,18 +278,17 @@ export function createLink(
 
   /** A leader's timers run: a frozen page answers, but its timers stand still. */
   function pulse(): void {
-    pulseAt = clock.now()
-    stopTimer = clock.after(PULSE, pulse, `pulse of ${name}`)
+    pulseAt = clock.elapsed()
+    stopTimer = clock.after(PULSE, pulse, `pulse of ${name}`, true)
   }
 
   function watch(ms: number): void {
     stopTimer()
-    stopTimer = clock.after(ms, look, `watch over ${name}`)
+    stopTimer = clock.after(ms, look, `watch over ${name}`, true)
   }
 
   function look(): void {
-    heardAt = Math.min(heardAt, clock.now())
-    const left = heardAt + SILENCE - clock.now()
+    const left = heardAt + SILENCE - clock.elapsed()
     if (left > 0) return watch(left)
     if (unanswered++ < 2) {
       post('ping')

@@ -1,6 +1,7 @@
 /** What tabs need of the platform: locks that elect, channels that relay. Narrow, so that a test can model both. */
 import type { Alert } from '../../primitives/alerts'
 import { fingerprint } from '../../primitives/fingerprint'
+import { attempt, isBrowser } from '../../primitives/platform'
 
 /** The part of `navigator.locks` that is used. */
 export interface TabLocks {
@@ -20,16 +21,17 @@ export interface TabChannel {
 
 export interface TabPlatform {
   readonly locks: TabLocks
+  /** Throws where it is refused. */
   open(name: string): TabChannel
 }
 
 /**
  * The browser's, in pages and workers. Undefined without Web Locks (an insecure context, an old browser) or
- * BroadcastChannel, and in Node, where an open channel would keep the process alive: each page serves itself there.
+ * BroadcastChannel, and in Node, where an open channel would keep the process alive: each page serves itself there. So
+ * does one that is refused them when it uses them (cookies are blocked, a sandboxed frame).
  */
 export function browserTabs(): TabPlatform | undefined {
-  const isBrowser = typeof document !== 'undefined' || 'WorkerGlobalScope' in globalThis
-  const locks = isBrowser && typeof BroadcastChannel === 'function' ? globalThis.navigator?.locks : undefined
+  const locks = attempt(() => (isBrowser() && typeof BroadcastChannel === 'function' ? navigator.locks : undefined))
   return (
     locks && {
       locks: locks as unknown as TabLocks,

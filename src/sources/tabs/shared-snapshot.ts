@@ -3,7 +3,7 @@
  * are told the answers. A hidden tab's timers are slow, so the asking is left to one that is seen, if there is one.
  */
 import type { JsonAnswer } from '../../network/coordinated-fetch'
-import { isHidden } from '../../primitives/platform'
+import { isHidden, soon } from '../../primitives/platform'
 import { Audience } from '../audience'
 import type { PauseReason } from '../conditions'
 import {
@@ -227,7 +227,7 @@ export function createSharedSnapshot(
     })
     if (wishes.size > MOST_TABS) wishes.delete(wishes.keys().next().value as string)
     // Not before the answer to whoever said so.
-    queueMicrotask(() => {
+    soon(() => {
       local.reschedule()
       handOver()
     })

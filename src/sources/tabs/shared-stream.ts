@@ -4,10 +4,10 @@
  */
 import { charactersOf, type Message } from '../../stream/messages'
 import { Audience } from '../audience'
-import type { PauseReason } from '../conditions'
+import { heldBackState, type PauseReason } from '../conditions'
 import { createReplayFilter } from '../replay-filter'
 import type { SourceContext } from '../source-context'
-import { createStreamSource, type StreamSink, type StreamSource, type StreamState } from '../stream-source'
+import { createStreamSource, type Relay, type StreamSink, type StreamSource, type StreamState } from '../stream-source'
 import type { Target } from '../target'
 import { type CatchUp, createCatchUp, type Goal } from './catch-up'
 import { type Batch, type Chain, type ChainEvent, follow, sizeOf, unjoined } from './chain'
@@ -15,6 +15,9 @@ import { createLink, type TabMessage } from './link'
 import { onlooker } from './onlooker'
 import { MOST_TABS, type TabPlatform, tabName } from './platform'
 import { pack, unpack, unpackMessages } from './wire'
+
+/** Stands in for the channels of this tab that have left, while other tabs follow what cannot be asked again. */
+const keeper: StreamSink = { ...onlooker, streamWhenHidden: () => 'keep' }
 
 interface StreamBatch extends Batch {
   readonly events: readonly Message[]
@@ -30,23 +33,29 @@ export function createSharedStream(
   onEmpty: () => void,
   identity: string,
   tabs: TabPlatform,
+  /** What the channel that it is made for goes on from. */
+  from: string,
 ): StreamSource {
   const { clock, settings, counters, alert } = context
-  const filter = createReplayFilter(context.account)
+  const filter = createReplayFilter(context.account, clock.elapsed)
   /** The last id that this tab has applied. */
-  let cursor = ''
+  let cursor = from
   let state: StreamState = { name: 'idle' }
   let resumed = false
   let heldBack: PauseReason | undefined
   let chain: Chain<StreamBatch> = unjoined
+  /** Of the leader before: its last words may come after the next one's first. */
+  let former: Chain<StreamBatch> = unjoined
   /** Whether anything was ever applied: a tab without a past takes the leader's for its own. */
-  let hasPast = false
+  let hasPast = from !== ''
   /** As a leader: how many events were relayed. */
   let sent = 0
   let restarted = false
-  /** It has followed another, of a server without ids: what came between the two connections is lost. */
-  let hasLost = false
+  /** As a leader: when the attempt that it waits for is due. */
+  let dueAt = 0
   const followers = new Set<string>()
+  /** It was asked, here or in another tab: where that may not be done twice, it is not. */
+  let hasAsked = false
   let reconnects = 0
   let duplicates = 0
   let cancelTick = () => {}
@@ -59,16 +68,13 @@ export function createSharedStream(
   const { sinks } = audience
   let local = createLocal()
 
-  /** Sits beside the channels on this tab's own connection and tells the others what comes. */
-  const relay: StreamSink = {
-    ...onlooker,
+  /** Tells the others what this tab's own connection brings. */
+  const relay: Relay = {
     onStream(next) {
       if (next === state) return
       state = next
-      if (hasLost && next.name === 'open') {
-        hasLost = false
-        restartAll('another tab had the connection, and its server names no ids: what came between the two is lost')
-      }
+      if (next.name === 'waiting') dueAt = clock.elapsed() + next.delay
+      if (next.name === 'complete' || next.name === 'failed') queueMicrotask(letGo)
       if (followers.size > 0) link.post('status', { state: pack(state), resumed: local.resumed() })
     },
     onMessages(events) {
@@ -84,6 +90,9 @@ export function createSharedStream(
     onRestart() {
       restarted = true
     },
+    onGap(why) {
+      if (followers.size > 0) link.post('gap', { why })
+    },
   }
 
   const link = createLink(tabs, tabName('stream', identity), clock, alert, {
@@ -92,12 +101,14 @@ export function createSharedStream(
       cancelTick()
       sent = 0
       followers.clear()
-      hasLost = chain.epoch > 0 && hasPast && cursor === ''
+      former = chain
       follows(unjoined)
       startFrom(cursor)
     },
     stop() {
+      former = unjoined
       cursor = local.lastEventId()
+      hasAsked = local.spent() !== undefined
       resumed = true
       reconnects += local.reconnects()
       duplicates += local.duplicates()
@@ -126,9 +137,11 @@ export function createSharedStream(
     onLeader(epoch) {
       // The clock was set back.
       if (epoch < chain.epoch) follows(unjoined)
+      former = chain
       advance({ type: 'leader', epoch })
     },
     onMessage,
+    onLate,
     onRole: tell,
   })
 
@@ -141,47 +154,60 @@ export function createSharedStream(
     reconnects: () => reconnects + (isRunning() ? local.reconnects() : 0),
     duplicates: () => duplicates + (isRunning() ? local.duplicates() : 0),
     since: (id) => (isRunning() ? local.since(id) : (filter.since(id) ?? (id === cursor ? [] : undefined))),
-    attach(sink) {
-      const follows = sinks.size > 0 && !isRunning()
-      audience.add(sink)
-      if (isRunning()) local.attach(sink)
-      else if (follows) {
-        counters.shared++
-        link.greet()
-      }
-    },
+    attach,
     detach(sink) {
-      if (isRunning()) local.detach(sink)
-      audience.delete(sink)
-      if (sinks.size > 0) return
-      park()
-      filter.clear()
-      onEmpty()
+      // What cannot be asked again this tab goes on with for the others.
+      if (sinks.size === 1 && sinks.has(sink) && followers.size > 0 && isRunning() && local.spent()) attach(keeper)
+      detach(sink)
     },
     restart() {
       if (isRunning()) local.restart()
       else link.post('restart')
     },
+    spent: () => (isRunning() ? local : createLocal()).spent(),
     separate: () => link.separate(),
+  }
+
+  function attach(sink: StreamSink): void {
+    const follows = sinks.size > 0 && !isRunning()
+    audience.add(sink)
+    if (isRunning()) local.attach(sink)
+    else if (follows) {
+      counters.shared++
+      link.greet()
+    }
+  }
+
+  function detach(sink: StreamSink): void {
+    if (isRunning()) local.detach(sink)
+    audience.delete(sink)
+    if (sinks.size > 0) return
+    park()
+    filter.clear()
+    onEmpty()
+  }
+
+  /** There is nothing left to go on with, or nobody to do it for. */
+  function letGo(): void {
+    if (sinks.has(keeper)) detach(keeper)
   }
 
   /** On a connection of this tab's own, in place of the one that it may have. */
   function startFrom(id: string): void {
     cursor = id
     stopLocal()
-    local = createLocal()
+    local = createLocal(relay)
     for (const sink of sinks) local.attach(sink)
-    local.attach(relay)
   }
 
   function stopLocal(): void {
-    // The relay first, since those who stay are told what becomes of the source.
-    local.detach(relay)
     for (const sink of sinks) local.detach(sink)
   }
 
-  function createLocal(): StreamSource {
-    return createStreamSource(target, context, () => {}, { filter, lastEventId: cursor, shown: state })
+  function createLocal(hears?: Relay): StreamSource {
+    const shown: StreamState = hears ? state : { name: 'idle' }
+    const history = { filter, lastEventId: cursor, shown, hasPast, asked: hasAsked }
+    return createStreamSource(target, context, () => {}, history, hears)
   }
 
   function isRunning(): boolean {
@@ -189,7 +215,7 @@ export function createSharedStream(
   }
 
   function stateNow(): StreamState {
-    if (heldBack) return { name: 'held-back', by: heldBack }
+    if (heldBack) return heldBackState(heldBack)
     return isRunning() ? local.state() : state
   }
 
@@ -207,6 +233,7 @@ export function createSharedStream(
     } else {
       park()
       if (heldBack !== before) tell()
+      letGo()
     }
   }
 
@@ -239,34 +266,55 @@ export function createSharedStream(
 
   function onMessage(message: TabMessage): void {
     const { type, from, e = 0 } = message
-    if (type === 'bye') followers.delete(from)
-    else if (type === 'restart') local.restart()
+    if (type === 'bye') {
+      followers.delete(from)
+      if (followers.size === 0) letGo()
+    } else if (type === 'restart') local.restart()
     else if (type === 'tick') {
-      const now = local.state()
-      if (now.name === 'waiting' && now.retryAt <= clock.now()) local.restart()
+      if (state.name === 'waiting' && dueAt <= clock.elapsed()) local.hurry?.()
     } else if (type === 'status') {
       mirror(message)
       if (chain.next === undefined && !catchingUp) link.greet()
     } else if (type === 'welcome') onWelcome(message, e)
     else if (type === 'pong') onSign(message)
-    else if (type === 'batch') {
-      const events = unpackMessages(message.events)
-      if (!events || !Number.isSafeInteger(message.n) || typeof message.cursor !== 'string') return
-      const size = events.reduce((sum, event) => sum + charactersOf(event), 0)
-      advance({ type: 'batch', batch: { ...(message as unknown as StreamBatch), events, size } })
+    else if (type === 'gap') {
+      const { why } = message
+      if (typeof why === 'string') audience.each((sink) => sink.onGap(why))
+    } else if (type === 'batch') {
+      const batch = batchOf(message)
+      if (!batch) return
+      advance({ type: 'batch', batch })
       meetHeld()
     }
+  }
+
+  /** The last words of the leader before are news too, if they are the next ones: perhaps it has left upon them. */
+  function onLate(message: TabMessage): void {
+    const batch = message.type === 'batch' && message.e === former.epoch && batchOf(message)
+    if (!batch || batch.n !== former.next) return
+    former = { ...former, next: batch.n + batch.events.length }
+    apply(batch)
+  }
+
+  function batchOf(message: TabMessage): StreamBatch | undefined {
+    const events = unpackMessages(message.events)
+    if (!events || !Number.isSafeInteger(message.n) || typeof message.cursor !== 'string') return undefined
+    const size = events.reduce((sum, event) => sum + charactersOf(event), 0)
+    return { ...(message as unknown as StreamBatch), events, size }
   }
 
   function mirror(message: TabMessage): void {
     const next = unpack<StreamState>(message.state)
     if (!next) return
     state = next
+    hasAsked = next.name === 'open' || next.name === 'connecting'
     resumed = message.resumed === true
     cancelTick()
-    // A hidden leader's own timers are slow.
-    if (next.name === 'waiting')
-      cancelTick = clock.after(next.retryAt - clock.now(), () => link.post('tick'), `tick ${local.endpoint()}`)
+    // A hidden leader's own timers are slow. Its wall clock may have been set since it said so.
+    if (next.name === 'waiting') {
+      const ms = Math.min(next.delay ?? Infinity, next.retryAt - clock.now())
+      cancelTick = clock.after(ms, () => link.post('tick'), `tick ${local.endpoint()}`, true)
+    }
     tell()
   }
 
@@ -352,15 +400,17 @@ export function createSharedStream(
   function advance(event: ChainEvent<StreamBatch>): void {
     const step = follow(chain, event)
     follows(step.chain)
-    for (const batch of step.ready) {
-      if (batch.restart === true) {
-        filter.clear()
-        restartAll()
-      }
-      deliver(batch.events)
-      if (batch.cursor) cursor = batch.cursor
-    }
+    for (const batch of step.ready) apply(batch)
     if (step.ask) link.greet()
+  }
+
+  function apply(batch: StreamBatch): void {
+    if (batch.restart === true) {
+      filter.clear()
+      restartAll()
+    }
+    deliver(batch.events)
+    if (batch.cursor) cursor = batch.cursor
   }
 
   function follows(next: Chain<StreamBatch>): void {

@@ -29,7 +29,7 @@ const STATES: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** What is a number in every state that has it. */
-const NUMBERS = ['failures', 'since', 'retryAt']
+const NUMBERS = ['failures', 'since', 'retryAt', 'delay']
 
 /** Undefined for what is no state. */
 export function unpack<S extends State>(value: unknown): S | undefined {

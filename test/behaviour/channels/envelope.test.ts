@@ -39,10 +39,10 @@ describe('without `events`', () => {
     ])
   })
 
-  test('a body that is not JSON is a string, and one that is keeps its type', async () => {
+  test('a body that is not JSON is a string, and an object, a list, a quoted text and a number keep their type', async () => {
     const bodies = ['hello', '{"broken":', '', '0', 'null', 'true', '"quoted"', '[1,2]', 'NaN']
     const { watched } = await receive(bodies.map((body) => `data: ${body}\n\n`).join(''))
-    expect(watched.data).toEqual(['hello', '{"broken":', '', 0, null, true, 'quoted', [1, 2], 'NaN'])
+    expect(watched.data).toEqual(['hello', '{"broken":', '', 0, 'null', 'true', 'quoted', [1, 2], 'NaN'])
   })
 
   test('an event knows its own id and when it was received', async () => {

@@ -15,7 +15,7 @@ async function attempt(feed: Feed, still: ReturnType<typeof startStill>, count: 
   while (feed.streamRequests.length < count) {
     const next = still.client.stats().timers.find(({ label }) => label.startsWith('reconnect '))
     if (next) await still.clock.advance(next.dueAt - still.clock.now())
-    await until(() => still.client.stats().timers.every(({ label }) => !label.startsWith('timeout ')))
+    await until(() => still.client.stats().timers.every(({ label }) => !/^(late|overdue) answer /.test(label)))
   }
 }
 
@@ -60,7 +60,9 @@ describe('a stream that cannot be had', () => {
     feed.stream()
     await attempt(feed, still, 6)
     await until(() => watched.state.status === 'live')
-    await until(() => !still.client.stats().timers.some(({ label }) => /^(timeout|body) /.test(label)))
+    await until(
+      () => !still.client.stats().timers.some(({ label }) => /^(timeout|body|late answer|overdue answer) /.test(label)),
+    )
     expect(watched.state).toMatchObject({ error: undefined, attempt: 0, retryAt: undefined })
     expect(still.client.stats().timers.filter(({ label }) => label.startsWith('poll '))).toEqual([])
     const polls = feed.snapshotRequests.length
@@ -110,14 +112,15 @@ describe('a stream that cannot be had', () => {
     expect(watched.state).toMatchObject({ status: 'reconnecting', retryAt: expect.any(Number) })
   })
 
-  test('for good (404) fails its channel, snapshot or not', async () => {
+  test('for good (404) fails its channel, snapshot or not, which is shown as it is then', async () => {
     const feed = await startFeed(json({ polled: true }))
     feed.stream(status(404))
     const { client } = startClient()
     const watched = watch(client, both(feed))
     await until(() => watched.errors.length === 1)
     expect(watched.state).toMatchObject({ status: 'failed', error: { code: 'http', status: 404 }, retryAt: undefined })
-    expect(feed.snapshotRequests).toEqual([])
+    expect(watched.state.data).toEqual({ polled: true })
+    expect(feed.snapshotRequests).toHaveLength(1)
     expect(feed.streamRequests).toHaveLength(1)
   })
 })
@@ -210,7 +213,7 @@ describe('the flag and the rollout', () => {
 describe('more streams than an origin takes', () => {
   test('the fifth waits with a name and an alert, polls if it can, and takes the first slot that comes free', async () => {
     const feed = await startFeed(json({ polled: true }))
-    const { client, alerts } = startClient()
+    const { client, alerts } = startClient({ limits: { streams: 4 } })
     const first = [1, 2, 3, 4].map((n) => watch(client, `${feed.streamUrl}?n=${n}`))
     await until(() => feed.open === 4)
     const waiting = watch(client, `${feed.streamUrl}?n=5`)

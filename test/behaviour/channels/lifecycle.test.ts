@@ -68,7 +68,7 @@ describe('grace and keep', () => {
     const { updatedAt } = first.state
     first.unsubscribe()
     await clock.advance(1_000)
-    expect(client.stats()).toMatchObject({ channels: [], timers: [] })
+    expect(client.stats()).toMatchObject({ channels: [], timers: [{ label: 'keep' }] })
     expect(client.getState(channel)).toEqual(
       expect.objectContaining({ status: 'idle', data: { n: 1 }, updatedAt, isStale: true }),
     )
@@ -82,6 +82,7 @@ describe('grace and keep', () => {
     second.unsubscribe()
     await clock.advance(1_000 + 60_000)
     expect(client.getState(channel)).toMatchObject({ status: 'idle', data: undefined, isStale: false })
+    expect(client.stats()).toMatchObject({ timers: [], memory: 0 })
   })
 
   test('nothing is kept with `keep: 0`', async () => {
@@ -384,8 +385,8 @@ describe('401', () => {
     })
     const watched = watch(client, feed.streamUrl)
     await until(() => watched.state.error !== undefined)
-    expect(watched.state).toMatchObject({ status: 'reconnecting', error: { code: 'unauthorized', status: 401 } })
-    expect(watched.state.error?.message).toMatch(/could not refresh them now: it threw/)
+    expect(watched.state).toMatchObject({ status: 'reconnecting', error: { code: 'callback' } })
+    expect(watched.state.error?.message).toMatch(/`onUnauthorized` of GET .* threw/)
     expect(watched.errors).toEqual([])
   })
 })

@@ -80,7 +80,13 @@ test('a reducer that throws is reported, its event is still told, and the state 
   feed.write(block('a') + block('bad') + block('b'))
   await until(() => watched.events.length === 3)
   expect(watched.state).toMatchObject({ status: 'live', data: 2 })
-  expect(reported).toEqual([expect.objectContaining({ message: 'cannot fold' })])
+  expect(reported).toEqual([
+    expect.objectContaining({
+      code: 'callback',
+      message: '`reduce` of channel throws threw.',
+      cause: expect.objectContaining({ message: 'cannot fold' }),
+    }),
+  ])
   expect(feed.streamRequests).toHaveLength(1)
 })
 

@@ -289,7 +289,7 @@ describe('a snapshot that fails', () => {
     expect(watched.data).toEqual(['b'])
   })
 
-  test('whose shape `fromSnapshot` cannot take is an invalid body, counted and told', async () => {
+  test('whose shape `fromSnapshot` cannot take names the function, is counted and told', async () => {
     const reported = catchReported()
     const feed = await startFeed(json({ no: 'list' }))
     const { client, alerts } = startClient()
@@ -300,10 +300,13 @@ describe('a snapshot that fails', () => {
       }),
     )
     await until(() => watched.errors.length === 1)
-    expect(watched.state).toMatchObject({ status: 'failed', error: { code: 'invalid-body' } })
-    expect(alerts).toEqual([expect.objectContaining({ code: 'invalid-event', channel: 'list' })])
+    expect(watched.state).toMatchObject({ status: 'failed', error: { code: 'callback' } })
+    expect(watched.state.error!.message).toMatch(
+      /^`fromSnapshot` of channel list threw at what GET .*\/snapshot answered\.$/,
+    )
+    expect(alerts.map(({ code }) => code)).toEqual(['invalid-event', 'failed'])
     expect(client.stats().channels[0]).toMatchObject({ invalid: 1 })
-    expect(reported).toEqual([expect.any(TypeError)])
+    expect(reported).toEqual([expect.objectContaining({ cause: expect.any(TypeError) })])
   })
 })
 

@@ -153,8 +153,13 @@ describe('headers', () => {
         throw new Error('no token')
       },
     })
-    await expect(client.fetch(server.url('/a'))).rejects.toThrow('no token')
-    await expect(client.json(server.url('/a'))).rejects.toThrow('no token')
+    const failure = {
+      code: 'callback',
+      message: `\`headers\` of GET ${server.origin}/a threw.`,
+      cause: expect.objectContaining({ message: 'no token' }),
+    }
+    await expect(client.fetch(server.url('/a'))).rejects.toMatchObject(failure)
+    await expect(client.json(server.url('/a'))).rejects.toMatchObject(failure)
     expect(server.requests).toHaveLength(0)
     expect(client.stats().endpoints.every(({ inFlight, queued }) => inFlight + queued === 0)).toBe(true)
   })

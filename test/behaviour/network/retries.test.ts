@@ -121,7 +121,7 @@ describe('a failed request', () => {
   ])('waits for the backoff on top of a Retry-After of %s', async (_, value, wait) => {
     const retryAfter = typeof value === 'string' ? value : value()
     const server = await startServer(answering([429, { 'retry-after': retryAfter }]))
-    const answer = makeClient().fetch(server.url('/a'), {}, { retry: 1 })
+    const answer = makeClient().fetch(server.url('/a'), {}, { retry: 1, timeout: Infinity })
     await passTimer('retry', wait - 1)
     expect(server.requests).toHaveLength(1)
     await clock.advance(1)
@@ -226,21 +226,23 @@ describe('a timeout', () => {
     expect(await response.text()).toBe('slowly')
   })
 
-  test('counts anew for the body of json', async () => {
+  test('counts the body of json, too', async () => {
     const server = await startServer((_, response) => void response.write('{"n":'))
     const client = makeClient()
     const value = failureOf(client.json(server.url('/a'), {}, { timeout: 500 }))
-    await passTimer('body', 500)
+    await until(() => server.requests.length === 1)
+    await clock.advance(500)
     expect(await value).toMatchObject({ code: 'timeout', endpoint: `GET ${server.origin}/a` })
     await until(() => server.openStreams === 0, 'the server to see the close')
     expect(client.stats().timers).toEqual([])
   })
 
-  test('counts anew for a body that is read for the cache', async () => {
+  test('counts a body that is read for the cache, too', async () => {
     const server = await startServer((_, response) => void response.write('part'))
     const client = makeClient()
     const answer = failureOf(client.fetch(server.url('/a'), {}, { timeout: 500, ttl: 1_000 }))
-    await passTimer('body', 500)
+    await until(() => server.requests.length === 1)
+    await clock.advance(500)
     expect(await answer).toMatchObject({ code: 'timeout' })
     await until(() => server.openStreams === 0, 'the server to see the close')
     expect(client.stats().timers).toEqual([])
@@ -256,15 +258,13 @@ describe('a timeout', () => {
     expect(client.stats().endpoints[0]).toMatchObject({ inFlight: 0, queued: 0 })
   })
 
-  test('is tried again where that was asked for', async () => {
-    let isSlow = true
-    const server = await startServer((_, response) => void (isSlow || response.end('ok')))
-    const answer = makeClient().fetch(server.url('/a'), {}, { timeout: 500, retry: 1 })
-    await until(() => server.requests.length === 1)
-    await clock.advance(500)
-    isSlow = false
+  test('counts the retries, too: what it leaves no time for is not waited for', async () => {
+    const server = await startServer(answering(503, 503, 503))
+    const answer = makeClient().fetch(server.url('/a'), {}, { timeout: 2_500, retry: 5 })
     await passTimer('retry', 1_000)
-    expect(await (await answer).text()).toBe('ok')
+    expect((await answer).status).toBe(503)
+    expect(server.requests).toHaveLength(2)
+    expect(clock.pending()).toEqual([])
   })
 })
 

@@ -534,7 +534,7 @@ describe('unmounting', () => {
     await until(() => failed.text.startsWith('failed'))
     failed.unmount()
     await until(() => client.stats().channels.length === 0)
-    expect(client.stats()).toMatchObject({ timers: [], subscriptions: { active: 0 } })
+    expect(client.stats()).toMatchObject({ timers: [{ label: 'keep' }], subscriptions: { active: 0 } })
     expect([...page.complaints, ...failed.complaints]).toEqual([])
   })
 })

@@ -8,12 +8,12 @@ afterEach(closeServers)
 
 const refusing = () => startServer((_, response) => response.writeHead(503).end())
 
-/** Streams live so many ms each, by the order of connections; the last of them for the rest as well. */
+/** Streams that say a word and live so many ms, by the order of connections; the last of them for the rest as well. */
 function living(...lives: number[]) {
   let connections = 0
   return startServer((_, response) => {
     const life = lives[Math.min(connections++, lives.length - 1)]!
-    startStream(response)
+    startStream(response).write(':\n')
     setTimeout(() => response.end(), life)
   })
 }

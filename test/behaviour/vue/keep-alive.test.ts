@@ -45,7 +45,7 @@ test('a component that is held back costs nothing, shows what it showed, and com
 
   isKept.value = false
   await until(() => shown.text === 'other' && feed.open === 0)
-  expect(client.stats()).toMatchObject({ channels: [], timers: [], subscriptions: { active: 0 } })
+  expect(client.stats()).toMatchObject({ channels: [], timers: [{ label: 'keep' }], subscriptions: { active: 0 } })
   // What changes meanwhile is for later.
   id.value = 'b'
   await nextTick()

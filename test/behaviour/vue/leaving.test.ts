@@ -187,7 +187,7 @@ describe('outside of components', () => {
     await until(() => feed.open === 0)
     name.value = 'c'
     await nextTick()
-    expect(client.stats()).toMatchObject({ channels: [], timers: [], subscriptions: { active: 0 } })
+    expect(client.stats()).toMatchObject({ channels: [], timers: [{ label: 'keep' }], subscriptions: { active: 0 } })
     expect(feed.streamRequests).toHaveLength(2)
     unmount()
   })

@@ -1,0 +1,34 @@
+/** How long one caller waits: until its own signal aborts, or its own time is over, whatever it waits for. */
+import type { Timers } from '../primitives/clock'
+import type { MillraceError } from '../primitives/errors'
+import { offAbort, onAbort, reasonOf, throwIfAborted } from '../primitives/until-aborted'
+
+export interface Patience {
+  readonly signal: AbortSignal
+  /** ms that are left. */
+  left(): number
+  end(): void
+}
+
+export function createPatience(
+  clock: Pick<Timers, 'after' | 'elapsed'>,
+  timeout: number,
+  signal: AbortSignal | undefined,
+  label: string,
+  late: () => MillraceError,
+): Patience {
+  throwIfAborted(signal)
+  const controller = new AbortController()
+  const until = clock.elapsed() + timeout
+  const abort = () => controller.abort(signal && reasonOf(signal))
+  const cancelTimer = timeout < Infinity ? clock.after(timeout, () => controller.abort(late()), label) : undefined
+  if (signal) onAbort(signal, abort)
+  return {
+    signal: controller.signal,
+    left: () => until - clock.elapsed(),
+    end() {
+      cancelTimer?.()
+      if (signal) offAbort(signal, abort)
+    },
+  }
+}

@@ -1,0 +1,72 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { closeServers, startServer, startStream, type TestServer } from '../support/http-server'
+import { until } from '../support/until'
+import { installProject, type Project } from './project'
+
+let project: Project
+let server: TestServer
+beforeAll(async () => {
+  project = await installProject('platforms')
+})
+afterAll(() => project?.remove())
+beforeEach(async () => {
+  server = await startServer(({ url, headers }, response) => {
+    // A simulated page has an origin of its own.
+    if (headers.origin) response.setHeader('access-control-allow-origin', '*')
+    if (url === '/json') response.setHeader('content-type', 'application/json').end('{"city":"Zürich"}')
+    else if (url === '/stream') startStream(response).write('id: 1\ndata: {"city":"Zürich"}\n\n')
+    else if (url === '/ended') startStream(response).end('data: 1\n\n')
+    // `/slow` is not answered.
+  })
+  return closeServers
+})
+
+const city = { city: 'Zürich' }
+
+describe('a component in jest', () => {
+  async function seenIn(environment: string): Promise<unknown> {
+    const env = { ORIGIN: server.origin, SEEN: join(project.folder, `${environment}.json`) }
+    await project.run('node_modules/.bin/jest', ['--env', environment, '--ci'], { env })
+    return JSON.parse(readFileSync(env.SEEN, 'utf8'))
+  }
+
+  test('with jest-fixed-jsdom: its DOM, and the rest of Node', async () => {
+    expect(await seenIn('jest-fixed-jsdom')).toEqual({ asked: city, polled: city, streamed: city, source: city })
+  })
+
+  test('with plain jsdom, which has no `fetch`: says so at once', async () => {
+    const lack = ['failed', 'config', expect.stringContaining('`Headers`')]
+    expect(await seenIn('jsdom')).toEqual({ asked: lack, polled: lack, streamed: lack, source: lack })
+    expect(server.requests).toEqual([])
+  })
+})
+
+test('workerd of the oldest compatibility date', async () => {
+  const running = project.start('node_modules/.bin/workerd', ['serve', 'workerd.capnp', '--control-fd=1'])
+  const port = await until(() => /"socket":"http","port":(\d+)/.exec(running.output)?.[1], {
+    within: 20_000,
+  })
+  const answer = await fetch(`http://127.0.0.1:${port}/?origin=${server.origin}`)
+  expect(JSON.parse(await answer.text())).toEqual({ asked: city, fetched: city, streamed: city, source: city })
+})
+
+test('React Native: what is whole can be had, a stream says why it cannot', async () => {
+  const output = await project.run('node', ['react-native.cjs', server.origin], { within: 20_000 })
+  const told = Object.fromEntries(
+    output
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line)),
+  )
+  expect(told).toMatchObject({
+    asked: city,
+    fetched: city,
+    polled: city,
+    left: 'AbortError',
+    late: { code: 'timeout' },
+    streamed: { code: 'config', retryable: false, message: expect.stringContaining('in pieces') },
+    source: { code: 'config', message: expect.stringContaining('`EventTarget`') },
+  })
+})
