@@ -271,7 +271,7 @@ export function createSnapshotSource(
       } else {
         followUp ??= before.done.then(() => {
           followUp = undefined
-          // Whoever wanted it may have left.
+          // Nobody may be left to be told.
           return sinks.size > 0 ? pull(kind, true) : undefined
         })
         return followUp

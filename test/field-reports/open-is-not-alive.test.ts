@@ -64,7 +64,7 @@ test('an answer that does not come is waited for, unless a `connectTimeout` says
   const server = await startServer(() => {})
   const errors: unknown[] = []
   const source = new ReconnectingEventSource(server.url(), { connectTimeout: 50, backoff: { base: 5, cap: 10 } })
-  source.onerror = ({ error }) => errors.push(error.code)
+  source.onerror = ({ error }) => errors.push(error?.code)
   await until(() => server.requests.length === 3)
   source.close()
   expect(new Set(errors)).toEqual(new Set(['timeout']))

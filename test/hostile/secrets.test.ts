@@ -70,7 +70,10 @@ interface Asking {
 }
 
 /** Asks in every way that there is, with all the secrets, and resolves when each has been told how it went. */
-async function askForAll({ client, url, pass = async () => {} }: Asking, silent: readonly string[] = []): Promise<void> {
+async function askForAll(
+  { client, url, pass = async () => {} }: Asking,
+  silent: readonly string[] = [],
+): Promise<void> {
   heard.listen(client)
   const target = { url: `${url}?${query}#ruby-of-a-hash`, headers }
   const post = { ...target, method: 'POST', body }
@@ -231,7 +234,7 @@ test('a server that answers 204 makes nobody tell a secret', async () => {
   const server = await startServer((_, response) => response.writeHead(204, answeredHeaders).end())
   const { client } = startClient(options)
   // A snapshot without news is none to tell of.
-  await askForAll({ client, url: server.url("/gem") }, ['snapshot', 'snapshot post'])
+  await askForAll({ client, url: server.url('/gem') }, ['snapshot', 'snapshot post'])
   noRuby()
 })
 

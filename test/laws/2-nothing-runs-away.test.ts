@@ -518,7 +518,8 @@ describe('polls', () => {
       ),
     ).toBe(1)
     expect(mill.seen.length).toBeGreaterThanOrEqual(25)
-    expect(alerts).toMatchObject([{ code: 'config', channel: 'users', limit: 1_000 }])
+    // Told once, whoever comes and goes.
+    expect(alerts).toMatchObject([{ code: 'config', value: 10, limit: 1_000 }])
   })
 
   test('are given the budget that their own interval needs, also where a function tells the URL', async () => {

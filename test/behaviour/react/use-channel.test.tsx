@@ -568,6 +568,8 @@ test('one key with two targets is told of once, with both, and nothing is thrown
     client,
   )
   await until(() => alerts.some(({ code }) => code === 'config'))
-  expect(alerts.find(({ code }) => code === 'config')?.message).toMatch(/snapshot.* and .*\/elsewhere: give each its own key/)
+  expect(alerts.find(({ code }) => code === 'config')?.message).toMatch(
+    /snapshot.* and .*\/elsewhere: give each its own key/,
+  )
   expect(page.text).not.toMatch(/Expected/)
 })
