@@ -169,7 +169,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   const inFlight = createInFlight(gate, clock)
   const shortcuts = createShortcuts(settings)
   const followers = new Map<string, Set<(answer: JsonAnswer) => void>>()
-  const validated = new WeakMap<StandardSchemaV1, { value: unknown; output: unknown }>()
+  const validated = new WeakMap<StandardSchemaV1, { last: unknown; readonly outputs: WeakMap<object, unknown> }>()
   /** Those who have failed together wait together, and try again together. */
   const retries = new WeakMap<Flight, { readonly draw: number; readonly waits: symbol[] }>()
 
@@ -247,7 +247,11 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
       counters.cached++
       countRead(known.reads, shortcut.endpoint, coordination)
       const { value } = known.value as JsonAnswer
-      return schema ? validate(schema, value, shortcut.endpoint) : Promise.resolve(value as T)
+      if (!schema) return Promise.resolve(value as T)
+      const outputs = validated.get(schema)?.outputs
+      return outputs?.has(value as object)
+        ? Promise.resolve(outputs.get(value as object) as T)
+        : validate(schema, value, shortcut.endpoint)
     }
     return obtain('json', input, init, { ...coordination, ttl }, readValue, ({ value, isEmpty }, { endpoint, key }) => {
       if (key) shortcuts.learn(input, init, key, endpoint)
@@ -501,10 +505,13 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
 
   /** One schema and one parsed value give one output, so that equal data keeps its reference here too. */
   async function validate<T>(schema: Schema<T>, value: unknown, endpoint: string): Promise<T> {
-    const last = validated.get(schema)
-    if (last?.value === value) return last?.output as T
-    const output = shareStructure(last?.output, await validateBody(schema, value, endpoint, clock))
-    validated.set(schema, { value, output })
+    const known = validated.get(schema) ?? { last: undefined, outputs: new WeakMap() }
+    validated.set(schema, known)
+    const isObject = typeof value === 'object' && value !== null
+    if (isObject && known.outputs.has(value)) return known.outputs.get(value) as T
+    const output = shareStructure(known.last, await validateBody(schema, value, endpoint, clock))
+    known.last = output
+    if (isObject) known.outputs.set(value, output)
     return output
   }
 
