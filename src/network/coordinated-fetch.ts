@@ -302,7 +302,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     }
     /** ms until the next attempt; undefined if there is none, or none in time. */
     const pauseBefore = (retryAfter: number | undefined) => {
-      if (attempt >= most) return undefined
+      if (attempt >= most || !asked.again()) return undefined
       const pause = backoffDelay(settings.backoff, attempt, retryOf(flight).draw, retryAfter)
       return pause < patience.left() ? pause : undefined
     }
@@ -545,10 +545,10 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     const described = { ...asked, ready: undefined, keys: undefined, key: undefined, isPastCache: true, isSecret: true }
     if (asked.hasBody) return described
 
-    const ask = () => sender.headersFor({ url, attempt, headers, endpoint })
+    const ask = ({ signal }: Pick<Flight, 'signal'>) => sender.headersFor({ url, attempt, headers, endpoint, signal })
     // A function is waited for in flight, so that an abort and the switch end the wait.
     const isWait = typeof settings.headers === 'function'
-    const ready = await (isWait ? inFlight.join([Symbol()], url, caller, ask) : ask())
+    const ready = await (isWait ? inFlight.join([Symbol()], url, caller, ask) : ask({ signal: caller.signal }))
     const shown = [...ready].filter(([name]) => !TRACING.test(name))
     const request = typeof input === 'string' ? undefined : input
     const fallback = { ...MODE, ...(!request && { credentials: sender.credentialsFor(url) ?? MODE.credentials }) }
