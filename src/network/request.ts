@@ -37,8 +37,9 @@ export async function understand(
   given: RequestInit | null | undefined,
   baseUrl: string | URL | undefined,
 ): Promise<Asked> {
-  const described = isRequestLike(input) && !(input instanceof Request) ? await adopt(input) : undefined
-  const request = described ? described.request : input instanceof Request ? input : undefined
+  const isOurs = attempt(() => input instanceof Request) === true
+  const described = isRequestLike(input) && !isOurs ? await adopt(input) : undefined
+  const request = described ? described.request : isOurs ? (input as Request) : undefined
   const target = resolveUrl(described?.url ?? request?.url ?? (input as string | URL), baseUrl)
   target.hash = ''
   const url = target.href

@@ -2,6 +2,8 @@
  * A stream that all tabs share: one of them has the connection, the others are told what it brings. What makes delivery
  * right is each tab's own cursor and replay filter, so that two leaders for a moment do no harm.
  */
+
+import { soon } from '../../primitives/platform'
 import { charactersOf, type Message } from '../../stream/messages'
 import { Audience } from '../audience'
 import { heldBackState, type PauseReason } from '../conditions'
@@ -74,7 +76,7 @@ export function createSharedStream(
       if (next === state) return
       state = next
       if (next.name === 'waiting') dueAt = clock.elapsed() + next.delay
-      if (next.name === 'complete' || next.name === 'failed') queueMicrotask(letGo)
+      if (next.name === 'complete' || next.name === 'failed') soon(letGo)
       if (followers.size > 0) link.post('status', { state: pack(state), resumed: local.resumed() })
     },
     onMessages(events) {
