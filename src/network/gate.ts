@@ -6,27 +6,33 @@ import type { Alert } from '../primitives/alerts'
 import { callbackError } from '../primitives/callback'
 import { configError, isMillraceError, type MillraceError, type MillraceErrorCode } from '../primitives/errors'
 import { isRetryableStatus, missing, networkError, requestError, unsendable } from '../primitives/http'
-import { isOffline, listen } from '../primitives/platform'
+import { attempt, isOffline, listen } from '../primitives/platform'
 import { reasonOf, throwIfAborted, untilAborted } from '../primitives/until-aborted'
 import { type BreakerEvent, closedBreaker, stepBreaker } from './breaker'
 import { createEndpoints, type Endpoint, failuresPer100, recordOutcome, recordSent } from './endpoints'
 import type { NetworkContext } from './settings'
 import type { Priority } from './slots'
 
-/**
- * The only place that calls `fetch`; looked up at every call, so that a polyfill or a mock may come later. A simulated
- * DOM's signal, which the runtime's `fetch` refuses before it sends anything, is left out: who waits and who reads heed
- * it themselves.
- */
+/** The only place that calls `fetch`; looked up at every call, so that a polyfill or a mock may come later. */
 export const platformFetch: typeof fetch = async (input, init) => {
   if (typeof fetch !== 'function') throw missing('fetch')
   try {
     return await fetch(input, init)
   } catch (error) {
-    const { name, message } = Object(error) as Error
-    if (!init?.signal || name !== 'TypeError' || !/AbortSignal/.test(message)) throw error
-    return fetch(input, { ...init, signal: null })
+    const less = without(init, `${attempt(() => (error as Error).message)}`)
+    if (!less) throw error
+    return platformFetch(input, less)
   }
+}
+
+/**
+ * What some runtimes refuse before they send anything, in words of their own, can be done without: a simulated DOM's
+ * signal (who waits, and who reads, heeds it too), and a mode of a cache that they have not got.
+ */
+function without(init: RequestInit | undefined, refusal: string): RequestInit | undefined {
+  const { cache, signal, ...rest } = init ?? {}
+  if (signal && !signal.aborted && /AbortSignal/.test(refusal)) return { ...rest, ...(cache && { cache }) }
+  return cache && /'cache' field|cache mode/i.test(refusal) ? { ...rest, ...(signal && { signal }) } : undefined
 }
 
 /** ms that an answer is waited for. */

@@ -50,11 +50,14 @@ export function isOnce(body: unknown): boolean {
  * out: they quote the URL.
  */
 export function unsendable(endpoint: string, input: string | Request, init: RequestInit): MillraceError | undefined {
-  // A request that is one was made already; a signal may be a simulated DOM's.
-  if (typeof input !== 'string' || !attempt(() => Request)) return undefined
+  // Where it cannot be told; a request that is one was made already.
+  if (typeof input !== 'string' || !attempt(() => new Request('http://localhost'))) return undefined
+  const { body, cache: _, ...rest } = init
+  const stream = isOnce(body) && attempt(() => new ReadableStream())
+  if (stream === undefined) return undefined
   try {
-    // Another stream in place of one that is used up by now.
-    new Request(input, { ...init, signal: null, ...(isOnce(init.body) && { body: new ReadableStream() }) })
+    // Another stream in place of one that is used up; a signal may be a simulated DOM's; not all have modes of a cache.
+    new Request(input, { ...rest, body: stream || (body ?? null), signal: null })
     return undefined
   } catch {
     const what =

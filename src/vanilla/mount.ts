@@ -85,7 +85,7 @@ export function mount(root: Document | Element = document, client: Client = getC
     }
 
     function show(events: readonly StreamEvent[]): void {
-      const last = events.findLast((event) => type === null || event.type === type)
+      const last = events.filter((event) => type === null || event.type === type).at(-1)
       if (last) element.textContent = textOf(last.data, path)
     }
   }
@@ -94,7 +94,8 @@ export function mount(root: Document | Element = document, client: Client = getC
 function declaredIn(node: Node): Element[] {
   if (!('querySelectorAll' in node)) return []
   const below = [...(node as ParentNode).querySelectorAll(SELECTOR)]
-  return node instanceof Element && node.matches(SELECTOR) ? [node, ...below] : below
+  // Of a frame's window, too.
+  return 'matches' in node && (node as Element).matches(SELECTOR) ? [node as Element, ...below] : below
 }
 
 function textOf(data: unknown, path: readonly string[]): string {
