@@ -215,14 +215,14 @@ describe('a channel that fails for good', () => {
       const { status, error } = useChannel(() => defineChannel({ key: key.value, stream: feed.streamUrl }))
       return () => h('p', `${status.value} ${error.value?.code}`)
     })
-    client.subscribe(defineChannel({ key: 'k', stream: feed.snapshotUrl }), {})
+    client.subscribe(defineChannel({ key: 'k', stream: feed.streamUrl }), {}, { exclusive: true })
     const shown = mount(Root, client)
-    expect(shown.text).toBe('failed config')
+    expect(shown.text).toBe('failed rejected')
     expect(shown.errors).toEqual([])
     key.value = 'another'
     await until(() => shown.text === 'live undefined')
     key.value = 'k'
-    await until(() => shown.text === 'failed config')
+    await until(() => shown.text === 'failed rejected')
     expect(client.stats().subscriptions.active).toBe(1)
     client.close()
     const late = mount(Root, client)
