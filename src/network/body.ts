@@ -14,11 +14,15 @@ export { CALLBACK_TIMEOUT as SCHEMA_TIMEOUT } from '../primitives/callback'
 /** A JSON body beyond this is refused: it would be held in memory several times over. */
 const LARGEST_JSON = 32 * 2 ** 20
 
-/** Resolves with the bytes, or with undefined as soon as there are more than `limit` of them. */
+/** Takes over a body of which so much was read. */
+type TakeOver = (read: Uint8Array[], reader: ReadableStreamDefaultReader<Uint8Array>) => void
+
+/** Resolves with the bytes, or with undefined as soon as there are more than `limit` of them: `takeOver` has it then. */
 export async function readBytes(
   body: ReadableStream<Uint8Array>,
   limit: number,
   signal?: AbortSignal,
+  takeOver?: TakeOver,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const reader = body.getReader()
   const chunks: Uint8Array[] = []
@@ -31,11 +35,11 @@ export async function readBytes(
       throwIfAborted(signal)
       if (done) break
       length += value.byteLength
-      if (length > limit) {
-        drop()
-        return undefined
-      }
       chunks.push(value)
+      if (length <= limit) continue
+      if (takeOver) takeOver(chunks, reader)
+      else drop()
+      return undefined
     }
   } finally {
     if (signal) offAbort(signal, drop)
@@ -55,10 +59,11 @@ export async function readBody(
   endpoint: string,
   limit: number,
   signal: AbortSignal,
+  takeOver?: TakeOver,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const { body } = response
   try {
-    if (isReadable(body)) return await readBytes(body, limit, signal)
+    if (isReadable(body)) return await readBytes(body, limit, signal, takeOver)
     const bytes = await readWhole(response)
     return bytes.length > limit ? undefined : bytes
   } catch (error) {

@@ -12,13 +12,13 @@ import { attempt as attempted } from '../primitives/platform'
 import { isSecretHeader } from '../primitives/secret-headers'
 import { shareStructure } from '../primitives/structural-sharing'
 import { untilAborted } from '../primitives/until-aborted'
-import { readBody, readJson, validateBody } from './body'
+import { isReadable, readBody, readJson, validateBody } from './body'
 import { DEFAULT_TIMEOUT, type Gate, type Passage, platformFetch } from './gate'
 import { type Caller, createInFlight, type Flight } from './in-flight'
 import { createPatience } from './patience'
 import { type Asked, type Call, understand } from './request'
 import { createResponseCache, type Reads } from './response-cache'
-import { copiesOf, discard, rebuild, type Take } from './response-copies'
+import { copiesOf, discard, rebuild, restOf, type Take } from './response-copies'
 import { GUARD_WINDOW } from './runaway-guard'
 import type { Sender } from './sender'
 import type { NetworkContext } from './settings'
@@ -426,22 +426,24 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     const isStream = /^text\/event-stream\b/i.test(headers.get('content-type') ?? '')
     const limit = settings.cache.bytes
     const isShort = response.ok && !isStream && !(Number(headers.get('content-length')) > limit)
-    const copy = isShort && isKept(key, flight.ttl) ? attempted(() => response.clone()) : undefined
-    if (copy && key !== undefined) {
+    let whole = response
+    // What cannot be read in pieces is read whole, or not at all.
+    const copy = isReadable(response.body) ? response : attempted(() => response.clone())
+    if (isShort && isKept(key, flight.ttl) && copy) {
       flight.stage = 'answered'
-      // One that outgrows the limit after all is handed on as it is.
-      const body = await readBody(copy, endpoint, limit, flight.signal).catch((error) => {
-        discard(response)
-        throw error
+      // One that outgrows the limit after all is handed on as it is. Not by a clone: Node rejects a promise of its own
+      // that nobody has, when one half of it is let go of after an abort.
+      const body = await readBody(copy, endpoint, limit, flight.signal, (read, reader) => {
+        whole = rebuild(response, restOf(read, reader))
       })
       if (body) {
-        discard(response)
+        if (copy !== response) discard(response)
         const take = () => rebuild(response, body.length > 0 ? body : null)
         keep(key, url, flight, headers, take, body.length)
         return take
       }
     }
-    return copiesOf(response, isStream ? 1 : flight.land(), endpoint, gate.enter, clock, context.account)
+    return copiesOf(whole, isStream ? 1 : flight.land(), endpoint, gate.enter, clock, context.account)
   }
 
   async function readValue(request: Described, errand: Errand, attempt: number, flight: Flight): Promise<JsonAnswer> {

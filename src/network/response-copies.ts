@@ -85,6 +85,22 @@ function ownResponse(response: Response, reader: BodyReader, signal: AbortSignal
   return rebuild(response, new ReadableStream(source, { highWaterMark: 0 }))
 }
 
+/** A body of which so much was read already. */
+export function restOf(
+  read: Uint8Array[],
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+): ReadableStream<Uint8Array> {
+  const source: UnderlyingDefaultSource<Uint8Array> = {
+    async pull(controller) {
+      const value = read.shift() ?? (await reader.read()).value
+      if (value) controller.enqueue(value)
+      else controller.close()
+    },
+    cancel: (reason) => reader.cancel(reason),
+  }
+  return new ReadableStream(source, { highWaterMark: 0 })
+}
+
 /** The same answer with another body. */
 export function rebuild(response: Response, body: BodyInit | null): Response {
   return disguise(new Response(body, response), response)
