@@ -1,6 +1,6 @@
 import { LONGEST_SERVER_DELAY } from './backoff'
 import { configError, MillraceError, type MillraceErrorCode, type MillraceErrorDetails } from './errors'
-import { attempt } from './platform'
+import { attempt, loadHeaders } from './platform'
 
 /** Whether an answer says "not now" (RFC 9110 section 15.5.9, RFC 6585, RFC 8470, and all 5xx) rather than "no". */
 export const isRetryableStatus = (status: number): boolean =>
@@ -73,10 +73,10 @@ export function missing(name: 'fetch' | 'Headers'): MillraceError {
 
 /** @throws MillraceError `config` for what no header can carry (RFC 9110 section 5); the platform's error quotes it */
 export function toHeaders(given: HeadersInit | undefined): Headers {
+  if (!attempt(() => Headers) && !loadHeaders()) throw missing('Headers')
   try {
     return new Headers(given)
   } catch {
-    if (!attempt(() => new Headers())) throw missing('Headers')
     throw configError('headers of letters, digits and dashes, with values of one line and Latin-1', 'others')
   }
 }

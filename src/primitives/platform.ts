@@ -32,6 +32,22 @@ export function listen(target: unknown, type: string, listener: (event: Event) =
 /** What a class is made of where the platform has no `EventTarget`: an import fails of nothing. */
 export const EventTargetIfAny: typeof EventTarget = /* @__PURE__ */ attempt(() => EventTarget) ?? (class {} as never)
 
+/**
+ * Node loads its `fetch` with the first use of it or of its classes, and not without a `FinalizationRegistry`: where there
+ * is none, one that never tells of anything stands in for that moment. Undefined if that was not what was missing.
+ */
+export function loadHeaders(): unknown {
+  if (typeof FinalizationRegistry !== 'undefined') return undefined
+  const place = globalThis as { FinalizationRegistry?: unknown }
+  place.FinalizationRegistry = class {
+    register(): void {}
+    unregister(): void {}
+  }
+  const headers = attempt(() => Headers)
+  delete place.FinalizationRegistry
+  return headers
+}
+
 let registry: FinalizationRegistry<() => void> | undefined
 
 /** Runs `letGo` some time after `target` is collected, where the platform tells; else what it holds ends with its use. */
