@@ -25,7 +25,7 @@ export function copiesOf(
   account: (bytes: number) => void,
 ): Take {
   const { body } = response
-  if (!isReadable(body)) {
+  if (!isReadable(body) || !attempt(() => new ReadableStream())) {
     let left = count
     return () => {
       if (left === 0) return undefined
