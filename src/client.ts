@@ -364,7 +364,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
       subscriptions: registry.totals,
       channels: [...registry.channels()].map((channel) => channelStats(channel, elapsed)),
       requests: { ...counters, saved: asked === 0 ? 0 : (shared + cached) / asked },
-      endpoints: [...gate.endpoints()].map((endpoint) => endpointStats(gate, endpoint, clock.elapsed())),
+      endpoints: [...gate.endpoints()].map((endpoint) => endpointStats(gate, endpoint, elapsed)),
       cache: requests.cache,
       timers: clock.timers(),
       tabs: sources.tabs,

@@ -43,8 +43,6 @@ export interface InFlight {
     start: (flight: Flight) => Promise<T>,
     onJoin?: (flight: Flight, isShared: boolean) => void,
   ): Promise<T>
-  /** Something is under way for it. */
-  has(key: string): boolean
   /** Nobody joins what is under way for these URLs any more. */
   forget(matches: (url: string) => boolean): void
 }
@@ -85,7 +83,6 @@ export function createInFlight(gate: Gate, clock: Pick<Timers, 'elapsed'>): InFl
         if (--flight.waiting === 0) flight.abort(reasonOf(signal))
       })
     },
-    has: (key) => flights.has(key),
     forget(matches) {
       for (const [key, { url }] of flights) if (matches(url)) flights.delete(key)
     },

@@ -1,6 +1,8 @@
 /** A channel's events as an async iterable, with a bounded buffer between a fast stream and a slow loop. */
+
 import { check } from '../primitives/check'
 import { MillraceError } from '../primitives/errors'
+import { offAbort, onAbort } from '../primitives/until-aborted'
 import { answered } from './callbacks'
 import type { Observer } from './subscriber'
 
@@ -37,7 +39,7 @@ export function createEventIterator<E>(
   function end(how: { readonly error?: unknown }): void {
     if (ended) return
     ended = how
-    signal?.removeEventListener('abort', abort)
+    if (signal) offAbort(signal, abort)
     leave?.()
     for (const { resolve, reject } of asking.splice(0)) settleEnd(resolve, reject)
   }
@@ -82,7 +84,7 @@ export function createEventIterator<E>(
   function start(): void {
     if (leave || ended) return
     if (signal?.aborted) return abort()
-    signal?.addEventListener('abort', abort)
+    if (signal) onAbort(signal, abort)
     leave = subscribe({ next, error: (error) => end({ error }), complete: () => end({}) })
   }
 

@@ -1,5 +1,6 @@
 /** Who wants what: one live channel per key, one source per request, and the last states of channels that nobody wants. */
 import { configError, MillraceError } from '../primitives/errors'
+import { offAbort, onAbort } from '../primitives/until-aborted'
 import { endpointOf } from '../primitives/url'
 import type { SourceContext } from '../sources/source-context'
 import type { Sources } from '../sources/sources'
@@ -233,7 +234,7 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
       total++
       active++
       joined.add(subscriber)
-      signal?.addEventListener('abort', subscriber.unsubscribe)
+      if (signal) onAbort(signal, subscriber.unsubscribe)
       hooks.onSubscribe(recordOf(subscriber))
     }
     return subscriber as Subscription<unknown> as Subscription<S>
@@ -244,7 +245,7 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
     active--
     const lifetime = Math.floor(clock.elapsed()) - subscriber.joinedAt
     lifetimes += lifetime
-    subscriber.options.signal?.removeEventListener('abort', subscriber.unsubscribe)
+    if (subscriber.options.signal) offAbort(subscriber.options.signal, subscriber.unsubscribe)
     live.get(subscriber.key)?.remove(subscriber)
     hooks.onUnsubscribe({ ...recordOf(subscriber), lifetime })
   }

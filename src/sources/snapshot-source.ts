@@ -321,7 +321,7 @@ export function createSnapshotSource(
       }
       const headers = await headersOf(resolved, owner)
       const body = await bodyOf(resolved, owner)
-      const credentials = request.credentials ?? settings.credentials
+      const { credentials } = request
       const init = {
         method,
         signal,

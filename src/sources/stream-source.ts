@@ -166,7 +166,7 @@ export function createStreamSource(
       endpoint = endpointOf(method, url)
       await slot(url.origin, signal)
       const body = await bodyOf(resolved, owner)
-      const credentials = request.credentials ?? settings.credentials
+      const { credentials } = request
       const response = await sender.send({
         input: href,
         url: href,

@@ -120,6 +120,16 @@ test('one signal for a hundred calls is no leak', async () => {
   expect(remove.mock.calls.length).toBe(add.mock.calls.length)
 })
 
+test('one signal for a hundred subscriptions is one listener', async () => {
+  const controller = new AbortController()
+  const add = vi.spyOn(controller.signal, 'addEventListener')
+  const client = makeClient({ fetch: () => new Promise(() => {}) })
+  for (let n = 0; n < 100; n += 1) client.subscribe('https://example.com/stream', {}, { signal: controller.signal })
+  expect(add).toHaveBeenCalledTimes(1)
+  controller.abort()
+  expect(client.stats().subscriptions.active).toBe(0)
+})
+
 test('a signal of a polyfill, which gives no reason, ends its call', async () => {
   const listeners: (() => void)[] = []
   const signal = {

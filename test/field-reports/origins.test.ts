@@ -58,6 +58,26 @@ test('the client’s headers are for the origin of `baseUrl`; another is asked w
   expect(alerts[0]!.message).toMatch(/`origins`/)
 })
 
+test('the client’s credentials are for its own origins, whoever asks', async () => {
+  const asked: [string, RequestCredentials | undefined][] = []
+  const { client } = makeClient({
+    baseUrl: 'https://example.com',
+    credentials: 'include',
+    async fetch(input, init) {
+      asked.push([String(input), init?.credentials])
+      return new Response('{}', { headers: { 'content-type': 'text/event-stream' } })
+    },
+  })
+  for (const origin of ['https://example.com', 'https://example.org']) {
+    await client.json(`${origin}/json`)
+    for (const part of ['snapshot', 'stream'])
+      client.subscribe(defineChannel({ key: [origin, part], [part as 'stream']: `${origin}/${part}` }), {})
+  }
+  await until(() => asked.length >= 6)
+  for (const [url, credentials] of asked)
+    expect([url, credentials]).toEqual([url, url.includes('.com') ? 'include' : undefined])
+})
+
 test('`origins` names what is the client’s own, too', async () => {
   const [ours, too] = [await start(), await start()]
   const { client, alerts } = makeClient({ baseUrl: ours.origin, origins: [`${too.origin}/any/path`] })
