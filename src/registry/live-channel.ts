@@ -330,7 +330,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     const source = this.stream ?? this.snapshot
     this.#ended = how
     // Whoever shares a source hears the last word before it is left.
-    this.#leave(queueMicrotask)
+    this.#leave(soon)
     this.data.dispose()
     this.#changed()
     this.subscribers.end(error)
