@@ -184,9 +184,9 @@ export function createView<S, E, T = S>(): View<S, E, T> {
       const stops: (() => void)[] = []
       let told: MillraceError | undefined
       const tellFailure = ({ status, error }: ChannelState<S>) => {
-        if (status === 'failed' && error && error !== told)
-          tell('onError', key as string, () => latest().onError?.(error))
-        told = error
+        const failure = status === 'failed' ? error : undefined
+        if (failure && failure !== told) tell('onError', key as string, () => latest().onError?.(failure))
+        told = failure
       }
       const latest = () => committed.options ?? {}
       try {

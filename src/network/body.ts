@@ -103,8 +103,10 @@ export async function readJson(
 function whyNot(text: string, { message }: Error): string {
   if (text.trim() === '') return 'it is empty, "Unexpected end of JSON input"'
   if (/^\s*</.test(text)) return 'a login page or a proxy may have answered, it begins with "<"'
-  if (/\bend\b|EOF|untermin/i.test(message)) return 'it ends in the middle, "Unexpected end of JSON input"'
-  return `the parser stumbles${/ at position \d+| at line \d+ column \d+/.exec(message)?.[0] ?? ''}`
+  const where = / at (position|line) (\d+)( column \d+)?/.exec(message)
+  const isAtEnd = where?.[1] === 'position' && Number(where[2]) >= text.length
+  if (isAtEnd || /\bend\b|EOF|untermin/i.test(message)) return 'it ends in the middle, "Unexpected end of JSON input"'
+  return `the parser stumbles${where?.[0] ?? ''}`
 }
 
 /** Validates with any Standard Schema. Rejects with `invalid-body`, or with `callback` if the schema itself fails. */

@@ -37,9 +37,8 @@ export async function understand(
   given: RequestInit | null | undefined,
   baseUrl: string | URL | undefined,
 ): Promise<Asked> {
-  const isOurs = attempt(() => input instanceof Request) === true
-  const described = isRequestLike(input) && !isOurs ? await adopt(input) : undefined
-  const request = described ? described.request : isOurs ? (input as Request) : undefined
+  const described = isRequestLike(input) && !isOurs(input) ? await adopt(input) : undefined
+  const request = described ? described.request : isOurs(input) ? input : undefined
   const target = resolveUrl(described?.url ?? request?.url ?? (input as string | URL), baseUrl)
   target.hash = ''
   const url = target.href
@@ -71,6 +70,11 @@ export async function understand(
       return body && { input: url, init: { ...initOf(ownBody), ...init, body } }
     },
   }
+}
+
+/** Of this realm, if it has any. */
+function isOurs(input: unknown): input is Request {
+  return attempt(() => input instanceof Request) === true
 }
 
 function isRequestLike(input: unknown): input is Request {

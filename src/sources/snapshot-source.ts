@@ -3,6 +3,7 @@
  * interval for all). Polls keep to a grid, so that they neither drift nor overlap, with jitter on top of it.
  */
 import type { Coordination, JsonAnswer } from '../network/coordinated-fetch'
+import type { Passage } from '../network/gate'
 import { isMillraceError, type MillraceError } from '../primitives/errors'
 import { networkError } from '../primitives/http'
 import { isOffline, soon } from '../primitives/platform'
@@ -72,7 +73,7 @@ export interface SnapshotSource {
   learn?(answer: JsonAnswer): void
 }
 
-export type AskKind = 'foreground' | 'background'
+export type AskKind = Passage['kind']
 
 /** One question, from the first thought of it to its answer. */
 interface Question {
@@ -270,7 +271,8 @@ export function createSnapshotSource(
       } else {
         followUp ??= before.done.then(() => {
           followUp = undefined
-          return pull(kind, true)
+          // Nobody may be left to be told.
+          return sinks.size > 0 ? pull(kind, true) : undefined
         })
         return followUp
       }

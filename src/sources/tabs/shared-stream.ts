@@ -80,6 +80,7 @@ export function createSharedStream(
       if (followers.size > 0) link.post('status', { state: pack(state), resumed: local.resumed() })
     },
     onMessages(events) {
+      former = unjoined
       if (followers.size > 0)
         link.post('batch', { n: sent, events, cursor: local.lastEventId(), restart: restarted } satisfies Omit<
           StreamBatch,
@@ -294,8 +295,11 @@ export function createSharedStream(
   function onLate(message: TabMessage): void {
     const batch = message.type === 'batch' && message.e === former.epoch && batchOf(message)
     if (!batch || batch.n !== former.next) return
-    former = { ...former, next: batch.n + batch.events.length }
+    const rest = { ...former, next: batch.n + batch.events.length }
     apply(batch)
+    former = rest
+    // The next leader, or the server, may say it once more.
+    filter.expectReplay()
   }
 
   function batchOf(message: TabMessage): StreamBatch | undefined {
@@ -427,6 +431,7 @@ export function createSharedStream(
   }
 
   function hand(messages: readonly Message[]): void {
+    former = unjoined
     cursor = messages.at(-1)?.lastEventId || cursor
     hasPast = true
     audience.each((sink) => sink.onMessages(messages))

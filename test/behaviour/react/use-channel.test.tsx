@@ -539,10 +539,10 @@ describe('unmounting', () => {
   })
 })
 
-test('one key with two targets is shown as failed, and nothing is thrown while rendering', async () => {
+test('one key with two targets is told of once, with both, and nothing is thrown while rendering', async () => {
   vi.spyOn(console, 'error').mockImplementation(() => {})
   const feed = await startBoard()
-  const { client } = startClient()
+  const { client, alerts } = startClient()
   class Boundary extends Component<{ children: ReactNode }, { error?: Error }> {
     override state: { error?: Error } = {}
     static getDerivedStateFromError(error: Error) {
@@ -567,5 +567,9 @@ test('one key with two targets is shown as failed, and nothing is thrown while r
     </>,
     client,
   )
-  await until(() => page.text.includes('failed Expected one target for the channel key'))
+  await until(() => alerts.some(({ code }) => code === 'config'))
+  expect(alerts.find(({ code }) => code === 'config')?.message).toMatch(
+    /snapshot.* and .*\/elsewhere: give each its own key/,
+  )
+  expect(page.text).not.toMatch(/Expected/)
 })
