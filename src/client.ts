@@ -24,6 +24,7 @@ import { createStreamSlots } from './sources/stream-slots'
 import { createTabControl } from './sources/tabs/control'
 import { browserTabs, type TabPlatform } from './sources/tabs/platform'
 import { createTabSlots } from './sources/tabs/tab-slots'
+import { isUrl } from './sources/target'
 import { channelStats, endpointStats, healthOf } from './stats'
 
 /** Changes run-time options of a client; registered, so that another copy of the bundle finds it. */
@@ -203,7 +204,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
   }
 
   function toChannel<S, E>(target: Channel<S, E> | string | URL): Channel<S, E> {
-    if (typeof target !== 'string' && !(target instanceof URL)) return target
+    if (!isUrl(target)) return target as Channel<S, E>
     return defineChannel<S, StreamEvent>({ key: urlKey(target), stream: target }) as unknown as Channel<S, E>
   }
 
@@ -240,7 +241,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
 
   function invalidate(match: string | URL | readonly unknown[]): void {
     if (closed) return
-    control?.invalidate(match instanceof URL ? match.href : match)
+    control?.invalidate(Array.isArray(match) ? match : String(match))
     invalidateHere(match)
   }
 
@@ -257,7 +258,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     if (href !== undefined) requests.forget((cached) => cached === href)
     registry.invalidate(({ key, snapshot }: ChannelDefinition) => {
       if (names.includes(key as string) || (Array.isArray(key) && key[0] === url)) return true
-      const asked = typeof snapshot === 'object' && !(snapshot instanceof URL) ? snapshot.url : snapshot
+      const asked = typeof snapshot === 'object' && !isUrl(snapshot) ? snapshot.url : snapshot
       return typeof asked !== 'function' && asked !== undefined && urlOf(asked) === href
     })
   }

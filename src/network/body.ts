@@ -59,12 +59,13 @@ export async function readBody(
   endpoint: string,
   limit: number,
   signal: AbortSignal,
+  isText = false,
   takeOver?: TakeOver,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const { body } = response
   try {
     if (isReadable(body)) return await readBytes(body, limit, signal, takeOver)
-    const bytes = await readWhole(response)
+    const bytes = await readWhole(response, isText)
     return bytes.length > limit ? undefined : bytes
   } catch (error) {
     throwIfAborted(signal)
@@ -76,8 +77,10 @@ export function isReadable(body: unknown): body is ReadableStream<Uint8Array> {
   return typeof (body as Partial<ReadableStream> | null | undefined)?.getReader === 'function'
 }
 
-async function readWhole(response: Response): Promise<Uint8Array<ArrayBuffer>> {
-  if (typeof response.arrayBuffer === 'function') return new Uint8Array(await response.arrayBuffer())
+/** React Native has `arrayBuffer`, and cannot do it: what is text is read as such. */
+async function readWhole(response: Response, isText: boolean): Promise<Uint8Array<ArrayBuffer>> {
+  if (typeof response.arrayBuffer === 'function' && !(isText && typeof response.text === 'function'))
+    return new Uint8Array(await response.arrayBuffer())
   const text = typeof response.text === 'function' ? await response.text() : JSON.stringify(await response.json())
   return encodeUtf8(text)
 }
@@ -89,7 +92,7 @@ export async function readJson(
   mayBeEmpty: boolean,
   signal: AbortSignal,
 ): Promise<{ readonly value: unknown; readonly bytes: number } | undefined> {
-  const bytes = await readBody(response, endpoint, LARGEST_JSON, signal)
+  const bytes = await readBody(response, endpoint, LARGEST_JSON, signal, true)
   if (!bytes) throw requestError('too-large', endpoint, 'answered with a body of over 32 MiB: ask for less at once.')
   if (mayBeEmpty && bytes.length === 0) return undefined
   const text = decodeUtf8(bytes).replace(/^\ufeff/, '')

@@ -433,7 +433,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
       flight.stage = 'answered'
       // One that outgrows the limit after all is handed on as it is. Not by a clone: Node rejects a promise of its own
       // that nobody has, when one half of it is let go of after an abort.
-      const body = await readBody(copy, endpoint, limit, flight.signal, (read, reader) => {
+      const body = await readBody(copy, endpoint, limit, flight.signal, false, (read, reader) => {
         whole = rebuild(response, restOf(read, reader))
       })
       if (body) {

@@ -7,7 +7,7 @@ import { callbackError } from '../primitives/callback'
 import { configError, isMillraceError, type MillraceError, type MillraceErrorCode } from '../primitives/errors'
 import { isRetryableStatus, missing, networkError, requestError, unsendable } from '../primitives/http'
 import { attempt, isOffline, listen } from '../primitives/platform'
-import { reasonOf, throwIfAborted, untilAborted } from '../primitives/until-aborted'
+import { abortFor, reasonOf, throwIfAborted, untilAborted } from '../primitives/until-aborted'
 import { type BreakerEvent, closedBreaker, stepBreaker } from './breaker'
 import { createEndpoints, type Endpoint, failuresPer100, recordOutcome, recordSent } from './endpoints'
 import type { NetworkContext } from './settings'
@@ -301,8 +301,9 @@ export function createGate(context: NetworkContext): Gate {
     const sentAt = clock.elapsed()
     const controller = new AbortController()
     // Stays until the signal is collected: an abort must reach the body too. The signal is ours, so it is short-lived.
-    signal.addEventListener('abort', () => controller.abort(reasonOf(signal)))
-    const late = () => controller.abort(networkError(name, `did not answer within ${timeout} ms`, undefined, 'timeout'))
+    signal.addEventListener('abort', () => abortFor(controller, reasonOf(signal)))
+    const late = () =>
+      abortFor(controller, networkError(name, `did not answer within ${timeout} ms`, undefined, 'timeout'))
     const cancelTimeout = timeout < Infinity ? clock.after(timeout, late, `timeout ${name}`) : undefined
     const outcome: { status?: number; error?: MillraceError } = {}
     counters.sent++

@@ -3,7 +3,7 @@
  * the last one aborts the work, and so does the switch. Work that fails leaves nothing open.
  */
 import type { Timers } from '../primitives/clock'
-import { reasonOf, throwIfAborted, untilAborted } from '../primitives/until-aborted'
+import { abortFor, reasonOf, throwIfAborted, untilAborted } from '../primitives/until-aborted'
 import type { Gate, Passage } from './gate'
 import type { Priority } from './slots'
 
@@ -101,7 +101,7 @@ export function createInFlight(gate: Gate, clock: Pick<Timers, 'elapsed'>): InFl
   ): Shared {
     const controller = new AbortController()
     const { signal } = controller
-    const abort = (reason: unknown) => controller.abort(reason)
+    const abort = (reason: unknown) => abortFor(controller, reason)
     const leaveGate = gate.enter(abort)
     const isCurrent = () => flights.get(key) === flight
     const land = () => {

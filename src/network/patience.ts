@@ -1,7 +1,7 @@
 /** How long one caller waits: until its own signal aborts, or its own time is over, whatever it waits for. */
 import type { Timers } from '../primitives/clock'
 import type { MillraceError } from '../primitives/errors'
-import { offAbort, onAbort, reasonOf, throwIfAborted } from '../primitives/until-aborted'
+import { abortFor, offAbort, onAbort, reasonOf, throwIfAborted } from '../primitives/until-aborted'
 
 export interface Patience {
   readonly signal: AbortSignal
@@ -20,8 +20,8 @@ export function createPatience(
   throwIfAborted(signal)
   const controller = new AbortController()
   const until = clock.elapsed() + timeout
-  const abort = () => controller.abort(signal && reasonOf(signal))
-  const cancelTimer = timeout < Infinity ? clock.after(timeout, () => controller.abort(late()), label) : undefined
+  const abort = () => abortFor(controller, signal && reasonOf(signal))
+  const cancelTimer = timeout < Infinity ? clock.after(timeout, () => abortFor(controller, late()), label) : undefined
   if (signal) onAbort(signal, abort)
   return {
     signal: controller.signal,

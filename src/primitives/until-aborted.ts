@@ -29,9 +29,22 @@ export function offAbort(signal: AbortSignal, run: Listener): void {
   waiting.delete(signal)
 }
 
-/** Why it has aborted; a polyfill gives no reason. */
+/** Why signals of ours have aborted, where they cannot say so themselves: a polyfill's have no reason. */
+const reasons = new WeakMap<AbortSignal, unknown>()
+
+export function abortFor(controller: AbortController, reason: unknown): void {
+  const { signal } = controller
+  if (!('reason' in signal)) reasons.set(signal, reason)
+  controller.abort(reason)
+}
+
+/** Why it has aborted. */
 export function reasonOf(signal: AbortSignal): unknown {
-  return signal.reason ?? Object.assign(new Error('This operation was aborted'), { name: 'AbortError' })
+  return (
+    signal.reason ??
+    reasons.get(signal) ??
+    Object.assign(new Error('This operation was aborted'), { name: 'AbortError' })
+  )
 }
 
 export function throwIfAborted(signal: AbortSignal | null | undefined): void {

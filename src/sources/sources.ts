@@ -7,7 +7,7 @@ import { createStreamSource, type StreamSource } from './stream-source'
 import type { TabPlatform } from './tabs/platform'
 import { createSharedSnapshot } from './tabs/shared-snapshot'
 import { createSharedStream } from './tabs/shared-stream'
-import { type Target, targetIdentity } from './target'
+import { isUrl, type Target, targetIdentity } from './target'
 
 export type Share = 'tabs' | 'page'
 
@@ -128,5 +128,5 @@ function hasSecrets(headers: HeadersInit | ((...args: never[]) => unknown) | und
 /** What a function will answer cannot be known. */
 function hasOwnSecrets(target: Target): boolean {
   if (typeof target === 'function') return true
-  return typeof target === 'object' && !(target instanceof URL) && hasSecrets(target.headers)
+  return typeof target === 'object' && !isUrl(target) && hasSecrets(target.headers)
 }

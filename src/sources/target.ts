@@ -39,7 +39,7 @@ export function checkTarget(target: unknown): void {
 }
 
 /** Of any realm: known by its shape. An empty one would be the page itself. */
-function isUrl(value: unknown): value is string | URL {
+export function isUrl(value: unknown): value is string | URL {
   return value !== '' && (typeof value === 'string' || typeof (value as URL | null)?.href === 'string')
 }
 
