@@ -10,6 +10,7 @@ import type { BackoffOptions } from './primitives/backoff'
 import type { Clock, PendingTimer } from './primitives/clock'
 import type { Environment } from './primitives/environment'
 import type { MillraceError } from './primitives/errors'
+import type { Some } from './primitives/plain'
 import type { ChannelState } from './registry/channel-state'
 import type { Channel, StreamEvent } from './registry/define-channel'
 import type { EventsOptions } from './registry/event-iterator'
@@ -32,26 +33,26 @@ export interface Thresholds {
 /** Single parts, switched at run time by `configure()`. All are on by default. */
 export interface Flags {
   /** Streams; without them channels with a snapshot poll, the others pause. */
-  streaming?: boolean
+  streaming?: boolean | undefined
   /** Sharing sources across tabs. */
-  tabs?: boolean
+  tabs?: boolean | undefined
   /** The response cache. */
-  cache?: boolean
-  breaker?: boolean
+  cache?: boolean | undefined
+  breaker?: boolean | undefined
   /** The runaway guard and the background budget. */
-  guard?: boolean
+  guard?: boolean | undefined
   /** `false` makes `client.fetch` the plain one. */
-  coordination?: boolean
+  coordination?: boolean | undefined
 }
 
 /** How a client is set up. */
 export interface ClientOptions {
   /** What relative URLs are relative to. @defaultValue the document's base */
-  baseUrl?: string | URL
+  baseUrl?: string | URL | undefined
   /** Chooses the defaults. @defaultValue detected */
-  environment?: Environment
+  environment?: Environment | undefined
   /** Who is signed in: part of every source, cache and tab channel. @defaultValue null */
-  identity?: string | null
+  identity?: string | null | undefined
   /**
    * Origins that are the client's own beside that of `baseUrl` (else of the page): only they are sent its `headers` and
    * `credentials`, and only their 401 calls `onUnauthorized`. A request to any other goes without, which is told once by
@@ -67,33 +68,33 @@ export interface ClientOptions {
    * const client = createClient({ baseUrl: 'https://example.com', origins: ['https://live.example.com'] })
    * ```
    */
-  origins?: readonly (string | URL)[]
+  origins?: readonly (string | URL)[] | undefined
   /**
    * Headers for every request to an origin of its own: fixed, or a function that is asked again at every attempt, and
    * waited for 15 s at most.
    */
-  headers?: HeaderSource
+  headers?: HeaderSource | undefined
   /**
    * Called on 401 from an origin of its own: `true` means refreshed, try once more. One call for all requests that wait
    * for it; 15 s at most.
    */
-  onUnauthorized?: (error: MillraceError) => boolean | Promise<boolean>
-  credentials?: RequestCredentials
+  onUnauthorized?: ((error: MillraceError) => boolean | Promise<boolean>) | undefined
+  credentials?: RequestCredentials | undefined
   /** @defaultValue the platform's, looked up at every call */
-  fetch?: typeof fetch
+  fetch?: typeof fetch | undefined
   /** @defaultValue the platform's */
-  clock?: Clock
+  clock?: Clock | undefined
   /** ms between polls. @defaultValue 5_000 in development, 10_000 in production, 8_000 in docker, 1_000 in test */
-  interval?: number
-  backoff?: Partial<BackoffOptions>
-  breaker?: Partial<BreakerOptions>
-  limits?: Partial<Limits>
-  cache?: Partial<CacheOptions>
-  thresholds?: Partial<Thresholds>
-  rollout?: Rollout
-  flags?: Flags
+  interval?: number | undefined
+  backoff?: Some<BackoffOptions> | undefined
+  breaker?: Some<BreakerOptions> | undefined
+  limits?: Some<Limits> | undefined
+  cache?: Some<CacheOptions> | undefined
+  thresholds?: Some<Thresholds> | undefined
+  rollout?: Rollout | undefined
+  flags?: Flags | undefined
   /** Prints alerts in production too; `verbose` prints every change of status as well. @defaultValue false */
-  debug?: boolean | 'verbose'
+  debug?: boolean | 'verbose' | undefined
 }
 
 /** What `client.on` tells of. */
@@ -225,7 +226,7 @@ export interface Client {
   json<T>(
     input: RequestInfo | URL,
     init?: RequestInit,
-    coordination?: Coordination & { schema?: StandardSchemaV1<unknown, T> },
+    coordination?: Coordination & { schema?: StandardSchemaV1<unknown, T> | undefined },
   ): Promise<T>
   /**
    * The snapshot now, shared and within the budget; starts a failed or complete channel again. Resolves when the attempt

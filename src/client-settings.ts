@@ -14,12 +14,12 @@ import type { RegistrySettings } from './registry/registry-context'
 
 export interface ClientSettings extends RegistrySettings {
   readonly thresholds: Thresholds
-  readonly flags: Required<Flags>
+  readonly flags: Record<keyof Flags, boolean>
   readonly debug: boolean | 'verbose'
 }
 
 const INTERVALS: Record<Environment, number> = { development: 5_000, production: 10_000, docker: 8_000, test: 1_000 }
-const flagsOn: Required<Flags> = {
+const flagsOn: Record<keyof Flags, boolean> = {
   streaming: true,
   tabs: true,
   cache: true,

@@ -361,7 +361,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
   }
 
   function stats(): Stats {
-    const [now, elapsed] = [clock.now(), clock.elapsed()]
+    const elapsed = clock.elapsed()
     const { asked, shared, cached } = counters
     return {
       since,

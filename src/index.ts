@@ -27,6 +27,7 @@ export {
   type ReconnectingEventSourceErrorEvent,
   type ReconnectingEventSourceEventMap,
   type ReconnectingEventSourceInit,
+  type ReconnectingEventSourceServerEvent,
 } from './reconnecting-event-source'
 export type { ChannelState, ChannelStatus } from './registry/channel-state'
 export {

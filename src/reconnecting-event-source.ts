@@ -5,6 +5,7 @@ import { timers } from './primitives/clock'
 import { configError, type MillraceError } from './primitives/errors'
 import { statusError, unsendable } from './primitives/http'
 import { watchPage } from './primitives/page-signals'
+import type { Some } from './primitives/plain'
 import { EventTargetIfAny } from './primitives/platform'
 import { endpointOf, pageUrl } from './primitives/url'
 import { ask } from './sources/target'
@@ -14,45 +15,56 @@ import { streamHeaders } from './stream/stream-http'
 /** What a {@link ReconnectingEventSource} can be given besides its URL. */
 export interface ReconnectingEventSourceInit {
   /** Send cookies across origins too. @defaultValue false */
-  withCredentials?: boolean
+  withCredentials?: boolean | undefined
   /** @defaultValue 'GET' */
-  method?: string
+  method?: string | undefined
   /** Fixed headers, or a function that is asked again at every attempt (for tokens that expire), and has 15 s to answer. */
-  headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>)
+  headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined
   /** The request's body, or a function that is asked again at every attempt. */
-  body?: string | (() => BodyInit | Promise<BodyInit>)
+  body?: string | (() => BodyInit | Promise<BodyInit>) | undefined
   /** @defaultValue the platform's `fetch` */
-  fetch?: typeof fetch
+  fetch?: typeof fetch | undefined
   /** @defaultValue base 1 s, factor 2, cap 30 s, full jitter, anew after a connection that has lived for 5 s */
-  backoff?: Partial<BackoffOptions>
+  backoff?: Some<BackoffOptions> | undefined
   /** ms without an answer or a byte before a connection counts as dead. @defaultValue false: never */
-  idleTimeout?: number | false
+  idleTimeout?: number | false | undefined
   /** ms that an answer's head is waited for, before it counts as a failure. @defaultValue none: as long as it takes */
-  connectTimeout?: number
+  connectTimeout?: number | undefined
   /**
    * Whether a stream that broke off is asked again: `resume` only from an id that the server has named, `never` not at all;
    * else it closes, with an `error` event that says `interrupted`. @defaultValue `always` for `GET`, `resume` for other methods
    */
-  reconnect?: Reconnect
+  reconnect?: Reconnect | undefined
   /** The id to resume from with the first request. @defaultValue '' */
-  lastEventId?: string
+  lastEventId?: string | undefined
   /** The largest event that is accepted, in characters of its data. @defaultValue 1 MiB */
-  maxEventBytes?: number
+  maxEventBytes?: number | undefined
   /** Closes the source when it aborts. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 
-/** The `error` event: `error` says why, `retryAt` (ms since the epoch) when the next attempt is, if there is one. */
+/** The source's own `error` event: `error` says why, `retryAt` (ms since the epoch) when the next attempt is, if there is one. */
 export interface ReconnectingEventSourceErrorEvent extends Event {
   readonly error: MillraceError
-  readonly retryAt?: number
+  readonly retryAt: number | undefined
+  readonly data?: undefined
+  readonly lastEventId?: undefined
 }
 
-/** The events of a {@link ReconnectingEventSource} that are not named by the server. */
+/** An event of the server's that has the name of one of the source's own: it carries data. */
+export interface ReconnectingEventSourceServerEvent extends MessageEvent<string> {
+  readonly error?: undefined
+  readonly retryAt?: undefined
+}
+
+/**
+ * The events of a {@link ReconnectingEventSource} that it names itself. A server may name one of its own `open` or `error`
+ * too, and it is heard there, as by the browser's `EventSource`: an `error` with `data`, and without `error`, is such a one.
+ */
 export interface ReconnectingEventSourceEventMap {
   open: Event
   message: MessageEvent<string>
-  error: ReconnectingEventSourceErrorEvent
+  error: ReconnectingEventSourceErrorEvent | ReconnectingEventSourceServerEvent
 }
 
 type Handler<E> = ((event: E) => void) | null
@@ -72,7 +84,7 @@ type Attribute = keyof ReconnectingEventSourceEventMap
  *
  * const source = new ReconnectingEventSource('https://example.com/prices', { headers: { authorization: 'Bearer …' } })
  * source.addEventListener('price', (event) => console.log(event.lastEventId, JSON.parse(event.data)))
- * source.onerror = ({ error, retryAt }) => console.warn(error.message, retryAt)
+ * source.onerror = ({ error, retryAt, data }) => console.warn(error?.message ?? data, retryAt)
  * ```
  */
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the interface below types methods that EventTarget has
@@ -198,7 +210,7 @@ export class ReconnectingEventSource extends EventTargetIfAny {
 export interface ReconnectingEventSource {
   onopen: Handler<Event>
   onmessage: Handler<MessageEvent<string>>
-  onerror: Handler<ReconnectingEventSourceErrorEvent>
+  onerror: Handler<ReconnectingEventSourceEventMap['error']>
   addEventListener<K extends Attribute>(
     type: K,
     listener: (event: ReconnectingEventSourceEventMap[K]) => void,

@@ -6,6 +6,7 @@ import { isMillraceError } from '../primitives/errors'
 import { headersOf, networkError, requestError } from '../primitives/http'
 import { issueAt, outcomeOf, printable } from '../primitives/printable'
 import { offAbort, onAbort, throwIfAborted } from '../primitives/until-aborted'
+import { decodeUtf8, encodeUtf8 } from '../primitives/utf-8'
 
 /** ms that a schema may take which does not answer at once. */
 export { CALLBACK_TIMEOUT as SCHEMA_TIMEOUT } from '../primitives/callback'
@@ -73,7 +74,7 @@ export function isReadable(body: unknown): body is ReadableStream<Uint8Array> {
 async function readWhole(response: Response): Promise<Uint8Array<ArrayBuffer>> {
   if (typeof response.arrayBuffer === 'function') return new Uint8Array(await response.arrayBuffer())
   const text = typeof response.text === 'function' ? await response.text() : JSON.stringify(await response.json())
-  return new TextEncoder().encode(text)
+  return encodeUtf8(text)
 }
 
 /** Reads a body as JSON; undefined if it is empty where it may be. Rejects with `too-large` or `invalid-body`. */
@@ -86,7 +87,7 @@ export async function readJson(
   const bytes = await readBody(response, endpoint, LARGEST_JSON, signal)
   if (!bytes) throw requestError('too-large', endpoint, 'answered with a body of over 32 MiB: ask for less at once.')
   if (mayBeEmpty && bytes.length === 0) return undefined
-  const text = new TextDecoder().decode(bytes)
+  const text = decodeUtf8(bytes).replace(/^\ufeff/, '')
   try {
     return { value: JSON.parse(text), bytes: bytes.byteLength }
   } catch (error) {
@@ -99,8 +100,10 @@ export async function readJson(
 function whyNot(text: string, { message }: Error): string {
   if (text.trim() === '') return 'it is empty, "Unexpected end of JSON input"'
   if (/^\s*</.test(text)) return 'a login page or a proxy may have answered, it begins with "<"'
-  if (/\bend\b|EOF|untermin/i.test(message)) return 'it ends in the middle, "Unexpected end of JSON input"'
-  return `the parser stumbles${/ at position \d+| at line \d+ column \d+/.exec(message)?.[0] ?? ''}`
+  const where = / at (position|line) (\d+)( column \d+)?/.exec(message)
+  const isAtEnd = where?.[1] === 'position' && Number(where[2]) >= text.length
+  if (isAtEnd || /\bend\b|EOF|untermin/i.test(message)) return 'it ends in the middle, "Unexpected end of JSON input"'
+  return `the parser stumbles${where?.[0] ?? ''}`
 }
 
 /** Validates with any Standard Schema. Rejects with `invalid-body`, or with `callback` if the schema itself fails. */

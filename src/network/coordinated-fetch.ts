@@ -28,29 +28,29 @@ import type { Priority } from './slots'
 /** How one request is coordinated with the others. */
 export interface Coordination {
   /** ms that the answer may be reused; a request with `cache: 'no-store'`, `'reload'` or `'no-cache'` asks all the same. @defaultValue none for `fetch`, 2_000 for `json` */
-  ttl?: number
+  ttl?: number | undefined
   /** Join an equal GET or HEAD that is in flight. @defaultValue true */
-  dedupe?: boolean
+  dedupe?: boolean | undefined
   /** ms after `ttl` that an old answer stands in while a new one cannot be had. @defaultValue 300_000 */
-  staleIfError?: number
+  staleIfError?: number | undefined
   /**
    * ms that this caller waits, whatever for: its turn, the budget, a function for headers, retries, a refresh of
    * credentials, the answer's head, and the body where it is read for the caller (`json`, `ttl`). Whoever joins a request
    * in flight has its own. `Infinity` for as long as it takes. Then it rejects with `timeout`; the request goes on while
    * somebody else waits. @defaultValue 15_000
    */
-  timeout?: number
+  timeout?: number | undefined
   /**
    * How often an idempotent request is tried again, with backoff, within the background budget and the `timeout`; a retry
    * that comes too late for that is not waited for. Each caller's own, joined or not. @defaultValue 0
    */
-  retry?: number
+  retry?: number | undefined
   /** Who goes first when requests have to wait; nobody starves. A shared request is as urgent as the most urgent. @defaultValue 'normal' */
-  priority?: Priority
+  priority?: Priority | undefined
   /** Breaker, budget and concurrency of this name instead of the endpoint's own. */
-  group?: string
+  group?: string | undefined
   /** Names the caller in alerts and statistics. */
-  label?: string
+  label?: string | undefined
 }
 
 /** RFC 9110 section 9.2.2. */
@@ -127,7 +127,7 @@ export interface CoordinatedFetch {
   json<T>(
     input: RequestInfo | URL,
     init?: RequestInit,
-    coordination?: Coordination & { schema?: StandardSchemaV1<unknown, T> },
+    coordination?: Coordination & { schema?: StandardSchemaV1<unknown, T> | undefined },
   ): Promise<T>
   /**
    * Asks the server now, past all caches, and caches the answer; equal questions in flight are shared unless `dedupe` is
@@ -169,7 +169,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   const inFlight = createInFlight(gate, clock)
   const shortcuts = createShortcuts(settings)
   const followers = new Map<string, Set<(answer: JsonAnswer) => void>>()
-  const validated = new WeakMap<StandardSchemaV1, { value: unknown; output: unknown }>()
+  const validated = new WeakMap<StandardSchemaV1, { last: unknown; readonly outputs: WeakMap<object, unknown> }>()
   /** Those who have failed together wait together, and try again together. */
   const retries = new WeakMap<Flight, { readonly draw: number; readonly waits: symbol[] }>()
 
@@ -247,7 +247,11 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
       counters.cached++
       countRead(known.reads, shortcut.endpoint, coordination)
       const { value } = known.value as JsonAnswer
-      return schema ? validate(schema, value, shortcut.endpoint) : Promise.resolve(value as T)
+      if (!schema) return Promise.resolve(value as T)
+      const outputs = validated.get(schema)?.outputs
+      return outputs?.has(value as object)
+        ? Promise.resolve(outputs.get(value as object) as T)
+        : validate(schema, value, shortcut.endpoint)
     }
     return obtain('json', input, init, { ...coordination, ttl }, readValue, ({ value, isEmpty }, { endpoint, key }) => {
       if (key) shortcuts.learn(input, init, key, endpoint)
@@ -298,7 +302,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     }
     /** ms until the next attempt; undefined if there is none, or none in time. */
     const pauseBefore = (retryAfter: number | undefined) => {
-      if (attempt >= most) return undefined
+      if (attempt >= most || !asked.again()) return undefined
       const pause = backoffDelay(settings.backoff, attempt, retryOf(flight).draw, retryAfter)
       return pause < patience.left() ? pause : undefined
     }
@@ -501,10 +505,13 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
 
   /** One schema and one parsed value give one output, so that equal data keeps its reference here too. */
   async function validate<T>(schema: Schema<T>, value: unknown, endpoint: string): Promise<T> {
-    const last = validated.get(schema)
-    if (last?.value === value) return last?.output as T
-    const output = shareStructure(last?.output, await validateBody(schema, value, endpoint, clock))
-    validated.set(schema, { value, output })
+    const known = validated.get(schema) ?? { last: undefined, outputs: new WeakMap() }
+    validated.set(schema, known)
+    const isObject = typeof value === 'object' && value !== null
+    if (isObject && known.outputs.has(value)) return known.outputs.get(value) as T
+    const output = shareStructure(known.last, await validateBody(schema, value, endpoint, clock))
+    known.last = output
+    if (isObject) known.outputs.set(value, output)
     return output
   }
 
@@ -538,10 +545,10 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     const described = { ...asked, ready: undefined, keys: undefined, key: undefined, isPastCache: true, isSecret: true }
     if (asked.hasBody) return described
 
-    const ask = () => sender.headersFor({ url, attempt, headers, endpoint })
+    const ask = ({ signal }: Pick<Flight, 'signal'>) => sender.headersFor({ url, attempt, headers, endpoint, signal })
     // A function is waited for in flight, so that an abort and the switch end the wait.
     const isWait = typeof settings.headers === 'function'
-    const ready = await (isWait ? inFlight.join([Symbol()], url, caller, ask) : ask())
+    const ready = await (isWait ? inFlight.join([Symbol()], url, caller, ask) : ask({ signal: caller.signal }))
     const shown = [...ready].filter(([name]) => !TRACING.test(name))
     const request = typeof input === 'string' ? undefined : input
     const fallback = { ...MODE, ...(!request && { credentials: sender.credentialsFor(url) ?? MODE.credentials }) }

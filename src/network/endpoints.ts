@@ -8,6 +8,8 @@ export interface Endpoint {
   readonly name: string
   readonly guard: RunawayGuard
   readonly bucket: TokenBucket
+  /** What is asked for by `refresh` has a budget of its own: polls do not wait for it. */
+  readonly refreshes: TokenBucket
   readonly slots: Slots
   breaker: BreakerState
   /** When its cached answers were last seen to be read in a loop. */
@@ -64,6 +66,7 @@ export function createEndpoints(): Endpoints {
         name,
         guard: createRunawayGuard(),
         bucket: createTokenBucket(),
+        refreshes: createTokenBucket(),
         slots: createSlots(),
         breaker: closedBreaker,
         loopedAt: undefined,

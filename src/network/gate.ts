@@ -38,9 +38,10 @@ export interface Passage {
   readonly endpoint: string
   /**
    * Foreground: somebody asked just now; counted by the runaway guard. Background: polls, reconnects, retries; paced by
-   * the budget.
+   * the budget. Refresh: what a user's write calls for, which comes in handfuls, and in loops: counted by the guard, and
+   * paced once it has used up a minute's budget of its own.
    */
-  readonly kind: 'foreground' | 'background'
+  readonly kind: 'foreground' | 'refresh' | 'background'
   /** A stream keeps to its own backoff and limit: no breaker, no slot. */
   readonly stream?: boolean
   /** Who asks, for alerts. */
@@ -153,8 +154,8 @@ export function createGate(context: NetworkContext): Gate {
     // Before anything is counted: what an open breaker holds back uses up no budget.
     if (!stream) throwIfOpen(endpoint)
     if (settings.flags.guard) {
-      if (passage.kind === 'foreground') admit(endpoint, passage)
-      else await pace(endpoint, passage)
+      if (passage.kind !== 'background') admit(endpoint, passage)
+      if (passage.kind !== 'foreground') await pace(endpoint, passage)
       throwIfAborted(signal)
     }
     const exchanged = (onOutcome: (outcome: BreakerEvent) => void) =>
@@ -188,12 +189,13 @@ export function createGate(context: NetworkContext): Gate {
 
   /** A background request: waits until the budget has room. */
   async function pace(endpoint: Endpoint, passage: Passage): Promise<void> {
-    const { bucket, claims, name } = endpoint
-    const { label, channel, signal } = passage
+    const { claims, name } = endpoint
+    const { label, channel, signal, kind } = passage
+    const bucket = kind === 'refresh' ? endpoint.refreshes : endpoint.bucket
     const budget = budgetOf(endpoint)
     if (Number.isNaN(budget)) throw configError(`a budget of ${name} that is a number`, 'NaN: look at its intervals')
     const now = clock.elapsed()
-    const ms = bucket.take(budget, Math.max(settings.limits.burst, claims.size), now)
+    const ms = bucket.take(budget, kind === 'refresh' ? budget : Math.max(settings.limits.burst, claims.size), now)
     if (ms === 0) return
     const limit = Math.round(budget)
     const what = `has used its budget of ${limit} background requests a minute: "${label}" waits ${seconds(ms)}. Ask less often, or raise \`limits.backgroundPerMinute\`.`
@@ -327,7 +329,14 @@ export function createGate(context: NetworkContext): Gate {
       else if (status > 0 && !isRetryableStatus(status)) onOutcome('success')
       const isTold = error ? !isOffline() : !signal.aborted
       if (!stream && isTold) settle(endpoint, duration, hasFailed)
-      context.onRequest({ endpoint: name, kind: stream ? 'stream' : kind, label, startedAt, duration, ...outcome })
+      context.onRequest({
+        endpoint: name,
+        kind: stream ? 'stream' : kind === 'refresh' ? 'foreground' : kind,
+        label,
+        startedAt,
+        duration,
+        ...outcome,
+      })
     }
   }
 

@@ -1,7 +1,6 @@
 /**
  * Work that several callers may wait for. Each caller's abort rejects that caller alone, with its own signal's reason;
- * the last one aborts the work, and so does the switch. Work that fails leaves nothing open. A caller without a signal
- * costs nothing but a count.
+ * the last one aborts the work, and so does the switch. Work that fails leaves nothing open.
  */
 import type { Timers } from '../primitives/clock'
 import { reasonOf, throwIfAborted, untilAborted } from '../primitives/until-aborted'
@@ -10,7 +9,7 @@ import type { Priority } from './slots'
 
 /** Who joins, and what it wants of the work: all have what the most demanding of them asks for. */
 export interface Caller {
-  readonly signal: AbortSignal | undefined
+  readonly signal: AbortSignal
   readonly kind: Passage['kind']
   readonly priority: Priority
   /** ms that the answer may be reused. */
@@ -82,7 +81,6 @@ export function createInFlight(gate: Gate, clock: Pick<Timers, 'elapsed'>): InFl
       flight.ttl = Math.max(flight.ttl, caller.ttl)
       onJoin?.(flight, known !== undefined)
       const promise = flight.promise as Promise<T>
-      if (!signal) return promise
       return untilAborted(promise, signal, () => {
         if (--flight.waiting === 0) flight.abort(reasonOf(signal))
       })
@@ -95,7 +93,7 @@ export function createInFlight(gate: Gate, clock: Pick<Timers, 'elapsed'>): InFl
 
   /** Whoever asks now does not wait for the budget of what is asked in the background. */
   function isFor({ kind, stage }: Shared, caller: Caller): boolean {
-    return stage !== 'waiting' || kind === 'foreground' || caller.kind === 'background'
+    return stage !== 'waiting' || kind === 'foreground' || kind === caller.kind || caller.kind === 'background'
   }
 
   function takeOff(

@@ -37,8 +37,8 @@ export async function understand(
   given: RequestInit | null | undefined,
   baseUrl: string | URL | undefined,
 ): Promise<Asked> {
-  const described = isRequestLike(input) && !(input instanceof Request) ? await adopt(input) : undefined
-  const request = described ? described.request : input instanceof Request ? input : undefined
+  const described = isRequestLike(input) && !isOurs(input) ? await adopt(input) : undefined
+  const request = described ? described.request : isOurs(input) ? input : undefined
   const target = resolveUrl(described?.url ?? request?.url ?? (input as string | URL), baseUrl)
   target.hash = ''
   const url = target.href
@@ -70,6 +70,11 @@ export async function understand(
       return body && { input: url, init: { ...initOf(ownBody), ...init, body } }
     },
   }
+}
+
+/** Of this realm, if it has any. */
+function isOurs(input: unknown): input is Request {
+  return attempt(() => input instanceof Request) === true
 }
 
 function isRequestLike(input: unknown): input is Request {

@@ -23,7 +23,7 @@ export interface Outgoing extends Passage, Call {
   readonly again?: () => Call | undefined
 }
 
-type HeadersOf = Pick<Outgoing, 'url' | 'attempt' | 'headers' | 'endpoint'>
+type HeadersOf = Pick<Outgoing, 'url' | 'attempt' | 'headers' | 'endpoint' | 'signal'>
 
 export interface Sender {
   /** The client's headers, if they are for this URL, with the request's own on top. */
@@ -85,12 +85,14 @@ export function createSender(gate: Gate, { clock, settings, alert }: NetworkCont
     return response
   }
 
-  async function headersFor({ url, attempt, headers, endpoint }: HeadersOf): Promise<Headers> {
+  async function headersFor({ url, attempt, headers, endpoint, signal }: HeadersOf): Promise<Headers> {
     const { headers: ours } = settings
     const own = toHeaders(typeof headers === 'function' ? await headers() : headers)
     if (!ours || !isOwn(url)) return own
     const merged = toHeaders(
-      typeof ours === 'function' ? await waitFor('headers', endpoint, clock, () => ours({ url, attempt })) : ours,
+      typeof ours === 'function'
+        ? await waitFor('headers', endpoint, clock, () => ours({ url, attempt }), signal)
+        : ours,
     )
     for (const [name, value] of own) merged.set(name, value)
     return merged

@@ -4,6 +4,7 @@
  */
 import type { Timers } from './clock'
 import { MillraceError, reportException } from './errors'
+import { throwIfAborted, untilAborted } from './until-aborted'
 
 /** ms that a function may take which is waited for. */
 export const CALLBACK_TIMEOUT = 15_000
@@ -13,12 +14,16 @@ export function callbackError(name: string, of: string, what: string, cause?: un
   return new MillraceError('callback', `\`${name}\` of ${of} ${what}.`, { retryable: true, cause })
 }
 
-/** Waits for a function of the user's. Rejects with `callback` if it throws, rejects, or has not answered in time. */
+/**
+ * Waits for a function of the user's, until the signal aborts. Rejects with `callback` if it throws, rejects, or has not
+ * answered in time.
+ */
 export async function waitFor<T>(
   name: string,
   of: string,
   clock: Pick<Timers, 'after'>,
   run: () => T | PromiseLike<T>,
+  signal?: AbortSignal,
 ): Promise<T> {
   let cancelTimer = () => {}
   try {
@@ -29,8 +34,10 @@ export async function waitFor<T>(
       const giveUp = () => reject(callbackError(name, of, `has not answered within ${CALLBACK_TIMEOUT} ms`))
       cancelTimer = clock.after(CALLBACK_TIMEOUT, giveUp, `${name} of ${of}`)
     })
-    return await Promise.race([answer, late])
+    const first = Promise.race([answer, late])
+    return await (signal ? untilAborted(first, signal) : first)
   } catch (cause) {
+    throwIfAborted(signal)
     throw cause instanceof MillraceError && cause.code === 'callback' ? cause : callbackError(name, of, 'threw', cause)
   } finally {
     cancelTimer()

@@ -51,7 +51,7 @@ export function isOnce(body: unknown): boolean {
  */
 export function unsendable(endpoint: string, input: string | Request, init: RequestInit): MillraceError | undefined {
   // A request that is one was made already; a signal may be a simulated DOM's.
-  if (typeof input !== 'string') return undefined
+  if (typeof input !== 'string' || !attempt(() => Request)) return undefined
   try {
     // Another stream in place of one that is used up by now.
     new Request(input, { ...init, signal: null, ...(isOnce(init.body) && { body: new ReadableStream() }) })

@@ -4,3 +4,6 @@ export function isPlain(value: unknown): value is Record<string, unknown> {
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
+
+/** Options that may be left out, and given as `undefined` too. */
+export type Some<T> = { [K in keyof T]?: T[K] | undefined }

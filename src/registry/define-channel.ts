@@ -24,6 +24,8 @@ export type EventOf<M extends Schemas> = string extends keyof M
   ? StreamEvent
   : { [K in keyof M & string]: StreamEvent<K, StandardSchemaV1.InferOutput<M[K]>> }[keyof M & string]
 
+type DataOf<M extends Schemas> = EventOf<M>['data']
+
 declare const types: unique symbol
 
 /** A frozen description of a live view of data. It opens nothing; subscribing to it does. */
@@ -68,7 +70,7 @@ export interface Position {
 
 /** What every channel may be told. */
 // biome-ignore lint/suspicious/noExplicitAny: options that are written down before a channel's state is known fit any
-export interface CommonOptions<E, S = any> {
+export interface CommonOptions<E, S = any, B = any> {
   /**
    * The identity of the state: a string, or an array of plain data, hashed without collisions; the order of object keys
    * does not matter. One key with two different targets throws `config`. It stands in statistics, alerts and logs, so it
@@ -92,9 +94,9 @@ export interface CommonOptions<E, S = any> {
   /** How data is read: `text` is the text that came. @defaultValue as JSON if it begins with `{`, `[` or `"`, else the text */
   parse?: 'json' | 'text' | undefined
   /** Validates and types a snapshot's body. */
-  schema?: StandardSchemaV1 | undefined
+  schema?: StandardSchemaV1<unknown, B> | undefined
   /** Where in the stream a snapshot stands. @defaultValue the response header `Last-Event-ID` */
-  position?: ((body: unknown, headers: Headers) => Position | undefined) | undefined
+  position?: ((body: B, headers: Headers) => Position | undefined) | undefined
   /**
    * ms between polls; the smallest of all subscribers wins; never under 1 s (200 ms in test). `0`: asked once, then only
    * as often as a subscriber says. @defaultValue by environment
@@ -132,13 +134,93 @@ export interface CommonOptions<E, S = any> {
   version?: string | number | undefined
 }
 
-type FromSnapshot<S> = (body: unknown) => S
-type DataOf<M extends Schemas> = NoInfer<EventOf<M>['data']>
+type Primitive = string | number | bigint | boolean | symbol | null | undefined
+/**
+ * What functions answer is inferred by itself, then compared with the state: taken for the state's type too, the 'done' of
+ * `{ ...state, phase: 'done' }` would be any text. A literal keeps its type where it may be a `V`.
+ */
+type Answer<V> = V | object | [] | readonly Answer<V>[] | { [name: string]: Answer<V> }
+type Either<A, B> = [B] extends [A] ? A : A | B
+/** As `NoInfer`, which hides from a literal what it is to be. */
+type Given<S> = [S][S extends unknown ? 0 : never]
+/** What a function answers; what else there is where none is given, and its answer may be any object. */
+type Answered<A, Else = never> = [object] extends [A] ? Else : A
+/** What a snapshot's body becomes without `fromSnapshot`: what its schema answers; never if there is none. */
+type Parsed<B> = unknown extends B ? never : B
+/** Refuses answers that are no states. */
+type Fits<A, S, E, B> = [A] extends [S]
+  ? unknown
+  : {
+      schema?: StandardSchemaV1<unknown, Given<S>> | undefined
+      reduce?: (state: S, event: E) => Given<S>
+      fromSnapshot?: (body: B) => Given<S>
+    }
+
+interface Stream {
+  stream: Target
+  snapshot?: Target | undefined
+}
+interface StreamAndSnapshot {
+  stream: Target
+  snapshot: Target
+}
+interface Snapshot {
+  stream?: undefined
+  snapshot: Target
+  events?: undefined
+  reduce?: undefined
+}
+interface Events<M> {
+  events: M
+}
+interface NoEvents {
+  events?: undefined
+}
+interface Reduced<S, E, R> {
+  reduce: (state: S, event: E) => R
+}
+interface NotReduced {
+  reduce?: undefined
+}
+
+// What says the state's type. Both given: `initial` does. The first overload that is tried reads functions without
+// parameters for all: so those in which every function is read literally come first.
+interface InitialAndBody<S, B, F> {
+  initial: S
+  fromSnapshot: (body: B) => F
+}
+interface FromBody<S, B> {
+  initial?: undefined
+  fromSnapshot: (body: B) => S
+}
+interface BySchema<S> {
+  initial?: Given<S> | undefined
+  schema: Schema<S>
+  fromSnapshot?: undefined
+}
+interface ByInitial<S> {
+  initial: S
+  fromSnapshot?: undefined
+}
+/** A type argument: the rest only has to fit. */
+type Said<S, B> =
+  | { initial?: S | undefined; schema?: Schema<Given<S>> | undefined; fromSnapshot?: undefined }
+  | { initial?: S | undefined; schema?: Schema<B> | undefined; fromSnapshot: (body: B) => S }
+  | { initial?: S | undefined; schema?: undefined; fromSnapshot?: ((body: B) => S) | undefined }
+/** A reducer begins with `initial`, or with the snapshot; without one, the state is the latest event's data too. */
+type Folded<S, E extends StreamEvent> =
+  | ([E['data']] extends [S] ? NotReduced : never)
+  | (Reduced<S, E, Given<S>> & ({ initial: S } | { snapshot: Target }))
+type Schema<T> = StandardSchemaV1<unknown, T>
 
 /**
  * Describes a channel: a stream, a snapshot, or both, and how events fold into state. Without `reduce` the state is the
  * latest event's data; without `fromSnapshot` it is the snapshot's body. `reduce` must be pure, and idempotent where a
  * snapshot does not say where in the stream it stands.
+ *
+ * The state's type is that of `initial`, else what `fromSnapshot` answers, else what comes out of `schema`, else the
+ * events' data. `defineChannel<State>` says it instead, and any events; `defineChannel<State, typeof events>` knows those
+ * too. An `initial` of a union that the compiler has narrowed (`const first: Job = { status: 'idle' }`) needs one of them.
  *
  * @throws MillraceError `config` if there is neither a stream nor a snapshot, or an option is out of range
  *
@@ -163,56 +245,79 @@ type DataOf<M extends Schemas> = NoInfer<EventOf<M>['data']>
  * ```
  */
 export interface DefineChannel {
-  <S, E extends StreamEvent = StreamEvent>(
-    options: CommonOptions<E, S> & {
-      stream: Target
-      snapshot?: Target
-      events?: never
-      initial?: S
-      reduce?: (state: S, event: E) => S
-      fromSnapshot?: FromSnapshot<S>
-    },
-  ): Channel<S, E>
-  <S = unknown>(
-    options: CommonOptions<never, S> & {
-      stream?: never
-      snapshot: Target
-      events?: never
-      reduce?: never
-      initial?: NoInfer<S>
-      fromSnapshot?: FromSnapshot<S>
-    },
-  ): Channel<S, never>
+  // Events by their schemas, folded.
+  <M extends Schemas, S, V extends Primitive, R extends Answer<V>, F extends Answer<V>, B>(
+    options: CommonOptions<EventOf<M>, S, B> &
+      (Stream & Events<M> & InitialAndBody<S, B, F> & Reduced<S, EventOf<M>, R>) &
+      Fits<Answered<R> | Answered<F>, S, EventOf<M>, B>,
+  ): Channel<S, EventOf<M>>
+  <M extends Schemas, S, V extends Primitive, R extends Answer<V>, B>(
+    options: CommonOptions<EventOf<M>, S, B> &
+      (StreamAndSnapshot & Events<M> & FromBody<S, B> & Reduced<S, EventOf<M>, R>) &
+      Fits<Answered<R>, S, EventOf<M>, B>,
+  ): Channel<S, EventOf<M>>
+  <M extends Schemas, S, V extends Primitive, R extends Answer<V>>(
+    options: CommonOptions<EventOf<M>, S, S> &
+      (StreamAndSnapshot & Events<M> & BySchema<S> & Reduced<S, EventOf<M>, R>) &
+      Fits<Answered<R>, S, EventOf<M>, S>,
+  ): Channel<S, EventOf<M>>
+  <M extends Schemas, S, V extends Primitive, R extends Answer<V>, B>(
+    options: CommonOptions<EventOf<M>, S, B> &
+      (Stream & Events<M> & ByInitial<S> & Reduced<S, EventOf<M>, R>) &
+      Fits<Answered<R> | Parsed<B>, S, EventOf<M>, B>,
+  ): Channel<S, EventOf<M>>
+
+  // Not folded: the state is the latest event's data.
+  <M extends Schemas, V extends Primitive, F extends Answer<V>, B>(
+    options: CommonOptions<EventOf<M>, DataOf<M>, B> &
+      (StreamAndSnapshot & Events<M> & NotReduced) & {
+        initial?: Given<DataOf<M>> | undefined
+        fromSnapshot: (body: B) => F
+      } & Fits<Answered<F>, DataOf<M>, EventOf<M>, B>,
+  ): Channel<DataOf<M>, EventOf<M>>
+  <M extends Schemas, B>(
+    options: CommonOptions<EventOf<M>, Either<DataOf<M>, B>, B> &
+      (StreamAndSnapshot & Events<M> & NotReduced & BySchema<B>),
+  ): Channel<Either<DataOf<M>, B>, EventOf<M>>
   <M extends Schemas>(
-    options: CommonOptions<EventOf<M>> & {
-      stream: Target
-      snapshot?: Target
-      events: M
-      reduce?: never
-      initial?: DataOf<M>
-      fromSnapshot?: FromSnapshot<DataOf<M>>
-    },
-  ): Channel<EventOf<M>['data'], EventOf<M>>
-  <M extends Schemas, S>(
-    options: CommonOptions<EventOf<M>> & {
-      stream: Target
-      snapshot: Target
-      events: M
-      initial?: never
-      fromSnapshot: FromSnapshot<S>
-      reduce: (state: NoInfer<S>, event: EventOf<M>) => NoInfer<S>
-    },
+    options: CommonOptions<EventOf<M>, DataOf<M>, unknown> &
+      (Stream & Events<M> & NotReduced) & { initial?: Given<DataOf<M>> | undefined; fromSnapshot?: undefined },
+  ): Channel<DataOf<M>, EventOf<M>>
+
+  // The type arguments say it: the state's, and `typeof events`, without which they may be any.
+  <S, M extends Schemas = Schemas, B = unknown>(
+    options: CommonOptions<EventOf<M>, S, B> & Stream & Events<M> & Said<S, B> & Folded<S, EventOf<M>>,
   ): Channel<S, EventOf<M>>
-  <M extends Schemas, S>(
-    options: CommonOptions<EventOf<M>> & {
-      stream: Target
-      snapshot?: Target
-      events: M
-      initial: S
-      fromSnapshot?: FromSnapshot<NoInfer<S>>
-      reduce: (state: NoInfer<S>, event: EventOf<M>) => NoInfer<S>
-    },
-  ): Channel<S, EventOf<M>>
+
+  // Events without schemas.
+  <S, E extends StreamEvent, V extends Primitive, R extends Answer<V>, F extends Answer<V>, B>(
+    options: CommonOptions<E, S, B> &
+      (Stream & NoEvents & InitialAndBody<S, B, F> & Partial<Reduced<S, E, R>>) &
+      Fits<Answered<R> | Answered<F>, S, E, B>,
+  ): Channel<S, E>
+  <S, E extends StreamEvent, V extends Primitive, R extends Answer<V>>(
+    options: CommonOptions<E, S, S> &
+      (StreamAndSnapshot & NoEvents & BySchema<S> & Partial<Reduced<S, E, R>>) &
+      Fits<Answered<R>, S, E, S>,
+  ): Channel<S, E>
+  <S, E extends StreamEvent, V extends Primitive, R extends Answer<V>, B>(
+    options: CommonOptions<E, S, B> &
+      (Stream & NoEvents & ByInitial<S> & Reduced<S, E, R>) &
+      Fits<Answered<R> | Parsed<B>, S, E, B>,
+  ): Channel<S, E>
+  <S, E extends StreamEvent = StreamEvent, B = unknown>(
+    options: CommonOptions<E, S, B> &
+      Stream &
+      NoEvents &
+      Said<S, B> & { reduce?: ((state: S, event: E) => S) | undefined },
+  ): Channel<S, E>
+
+  // A snapshot alone.
+  <S, V extends Primitive, F extends Answer<V>, B>(
+    options: CommonOptions<never, S, B> & (Snapshot & InitialAndBody<S, B, F>) & Fits<Answered<F>, S, never, B>,
+  ): Channel<S, never>
+  <S, B extends S>(options: CommonOptions<never, S, B> & Snapshot & BySchema<S>): Channel<S, never>
+  <S = unknown, B = unknown>(options: CommonOptions<never, S, B> & Snapshot & Said<S, B>): Channel<S, never>
 }
 
 /** What stands behind a {@link Channel}, its types erased. */

@@ -7,14 +7,14 @@ import type { Observer } from './subscriber'
 /** How events are buffered for a `for await` loop. */
 export interface EventsOptions<E> {
   /** Ends the iteration, which rejects with its reason. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
   /** How many events may wait. @defaultValue 1_024 */
-  buffer?: number
+  buffer?: number | undefined
   /**
    * What to do with one too many: drop the oldest or the newest (and count it), reject with `overflow`, or a function
    * that makes fewer of them. @defaultValue 'drop-oldest'
    */
-  overflow?: 'drop-oldest' | 'drop-newest' | 'error' | ((buffered: E[]) => E[])
+  overflow?: 'drop-oldest' | 'drop-newest' | 'error' | ((buffered: E[]) => E[]) | undefined
 }
 
 export function createEventIterator<E>(

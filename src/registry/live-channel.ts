@@ -170,7 +170,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     if (this.stream && this.stream.state().name !== 'open') this.stream.restart()
     this.snapshot?.reschedule(true)
     // What is under way may be from before the change that it is asked for; a user waits for it.
-    await this.snapshot?.pull('foreground', true)
+    await this.snapshot?.pull('refresh', true)
   }
 
   /** Nobody subscribes: the snapshot alone is asked, for whoever comes next. */
@@ -194,7 +194,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
       onSnapshotError() {},
     }
     source.attach(sink)
-    await source.pull('foreground', true)
+    await source.pull('refresh', true)
     source.detach(sink)
     if (this.subscribers.all().size === 0 && !this.#cancelGrace) this.#vanish()
   }
@@ -330,7 +330,7 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
     const source = this.stream ?? this.snapshot
     this.#ended = how
     // Whoever shares a source hears the last word before it is left.
-    this.#leave(queueMicrotask)
+    this.#leave(soon)
     this.data.dispose()
     this.#changed()
     this.subscribers.end(error)

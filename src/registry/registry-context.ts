@@ -12,7 +12,7 @@ export interface Rollout {
   /** Who this is; the same id is always on the same side. */
   id: string
   /** These ids and nobody else, for a canary. */
-  only?: readonly string[]
+  only?: readonly string[] | undefined
 }
 
 export interface RegistrySettings extends SourceSettings {

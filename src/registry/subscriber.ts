@@ -6,15 +6,15 @@ import type { StreamEvent } from './define-channel'
 /** What a subscriber wants to be told. Called after `subscribe` has returned, never during it. */
 export interface Observer<S, E> {
   /** Each event of the stream, in order; never for polls. */
-  next?(event: E): void
+  next?: ((event: E) => void) | undefined
   /** With `delivery: 'frame'`, all events since the last frame; otherwise, without `next`, each event by itself. */
-  batch?(events: readonly E[]): void
+  batch?: ((events: readonly E[]) => void) | undefined
   /** Every change of state, and the state at the start. */
-  state?(state: ChannelState<S>): void
+  state?: ((state: ChannelState<S>) => void) | undefined
   /** The channel has failed for good; what will be retried is in `state.error`. */
-  error?(error: MillraceError): void
+  error?: ((error: MillraceError) => void) | undefined
   /** A terminal event came, or the server ended the stream for good. */
-  complete?(): void
+  complete?: (() => void) | undefined
 }
 
 export type Delivery = 'each' | 'frame' | 'latest'
@@ -22,17 +22,17 @@ export type Delivery = 'each' | 'frame' | 'latest'
 /** How one subscriber takes part. */
 export interface SubscribeOptions {
   /** Unsubscribes when it aborts. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
   /** Names the subscriber in alerts and statistics. */
-  label?: string
+  label?: string | undefined
   /** Refuses to share: a second subscriber of the channel is rejected. @defaultValue false */
-  exclusive?: boolean
+  exclusive?: boolean | undefined
   /** `false`: nothing is opened and nothing told. @defaultValue true */
-  enabled?: boolean
+  enabled?: boolean | undefined
   /** ms between polls, for this subscriber; `0`: none for it; the smallest of all wins. @defaultValue the channel's */
-  interval?: number
+  interval?: number | undefined
   /** Every event, all since the last frame (`batch`), or only the latest of those (`next`). @defaultValue 'each' */
-  delivery?: Delivery
+  delivery?: Delivery | undefined
 }
 
 /** One subscriber's part in a channel. */

@@ -43,7 +43,7 @@ export function bind<T extends Element, S, E, D = S>(
   }
   const close = look.open(show)
   // Not before this returns: `render` may unbind.
-  queueMicrotask(show)
+  void Promise.resolve().then(show)
   return () => {
     isBound = false
     close()

@@ -94,7 +94,7 @@ const rows: Row[] = [
 
 interface Outcome {
   millrace: ReconnectingEventSource
-  errors: { error?: MillraceError; retryAt?: number }[]
+  errors: { error: MillraceError | undefined; retryAt: number | undefined }[]
   state: () => ChannelState<unknown>
   requests: (of: 'source' | 'client' | 'naive') => number
 }
@@ -164,7 +164,7 @@ async function watch(row: Row): Promise<void> {
   const [forSource, forClient, forNaive] = await Promise.all([1, 2, 3].map(() => startServer(row.answer)))
   const errors: Outcome['errors'] = []
   const millrace = new ReconnectingEventSource(forSource!.url())
-  millrace.addEventListener('error', (event) => errors.push(event))
+  millrace.addEventListener('error', ({ error, retryAt }) => errors.push({ error, retryAt }))
   const client = createClient({ environment: 'production' })
   const subscription = client.subscribe(forClient!.url(), () => {})
   reconnectNaively(forNaive!.url(), 2 * MOST)

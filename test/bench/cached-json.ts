@@ -1,3 +1,5 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { Client } from 'millrace'
 import { unlimitedClient } from './clients'
 import { compare } from './compare'
 import type { Contender, Contenders } from './contender'
@@ -6,8 +8,27 @@ import { nanoseconds, type Row, rowOf } from './table'
 
 const CALLS = 100_000
 const HOUR = 3_600_000
+const SHAPES = ['json(url, {})', 'json(new URL)', 'json(url, { headers })', 'json with a schema', 'json(Request)']
 const urls = Array.from({ length: 100 }, (_, n) => `https://example.com/api/users/${n}`)
 const answerOf = (url: string) => ({ url, name: 'Ada', roles: ['admin', 'editor'] })
+
+const HEADERS = { accept: 'application/json' }
+const anything: StandardSchemaV1<unknown, unknown> = {
+  '~standard': { version: 1, vendor: 'bench', validate: (value) => ({ value }) },
+}
+
+/** A call costs the same whatever its shape. */
+async function inShape(ask: (client: Client, url: string) => Promise<unknown>): Promise<Contender> {
+  const fetch = async (input: RequestInfo | URL) =>
+    Response.json(answerOf(input instanceof Request ? input.url : String(input)))
+  const client = await unlimitedClient({
+    fetch,
+    cache: { ttl: HOUR },
+    baseUrl: 'https://example.com',
+    headers: { authorization: 'Bearer token' },
+  })
+  return timed((url) => ask(client, url))
+}
 
 export const contenders: Contenders = {
   'async Map.get': () => {
@@ -19,6 +40,18 @@ export const contenders: Contenders = {
     const fetch = async (url: RequestInfo | URL) => Response.json(answerOf(String(url)))
     const client = await unlimitedClient({ fetch, cache: { ttl: HOUR } })
     return timed((url) => client.json(url))
+  },
+
+  'json(url, {})': () => inShape((client, url) => client.json(url, {})),
+  'json(new URL)': () => {
+    const parsed = new Map(urls.map((url) => [url, new URL(url)]))
+    return inShape((client, url) => client.json(parsed.get(url) as URL))
+  },
+  'json(url, { headers })': () => inShape((client, url) => client.json(url, { headers: HEADERS })),
+  'json with a schema': () => inShape((client, url) => client.json(url, undefined, { schema: anything })),
+  'json(Request)': () => {
+    const made = new Map(urls.map((url) => [url, new Request(url)]))
+    return inShape((client, url) => client.json(made.get(url) as Request))
   },
 
   /** SWR answers from its cache in hooks only: this is the part of one that looks the key up, in an async function. */
@@ -47,6 +80,15 @@ export async function cachedJson(): Promise<Row[]> {
     // At least four times as fast.
     row('TanStack fetchQuery', ['≤', 0.25]),
     row('SWR, its cache alone'),
+    ...SHAPES.map((ours) =>
+      rowOf(all, 'perCall', {
+        what: `cached, ${ours}`,
+        ours,
+        against: 'TanStack fetchQuery',
+        show: nanoseconds,
+        limit: ['≤', 1],
+      }),
+    ),
   ]
 }
 

@@ -66,8 +66,8 @@ function readSource(url: string, { idleTimeout, backoff = quick }: ReaderOptions
   const losses: { code: MillraceError['code'] | undefined; at: number }[] = []
   const deadEnds: string[] = []
   source.onerror = ({ error, retryAt }) => {
-    losses.push({ code: error.code, at: performance.now() })
-    if (source.readyState !== source.CONNECTING || !retryAt) deadEnds.push(`${source.readyState}, ${error.message}`)
+    losses.push({ code: error?.code, at: performance.now() })
+    if (source.readyState !== source.CONNECTING || !retryAt) deadEnds.push(`${source.readyState}, ${error?.message}`)
   }
   return {
     get ids() {

@@ -219,7 +219,8 @@ describe('5: handling an event causes a fetch that causes an event', () => {
     client.subscribe(channel, { next }, { label: 'ActiveUsers' })
     await until(() => alerts.some(({ code }) => code === 'request-rate'), { within: 8_000 })
     await wait(200)
-    expect(reads()).toBeLessThanOrEqual(8)
+    // What a minute allows, and the first one.
+    expect(reads()).toBeLessThanOrEqual(22)
     expect(events).toBeGreaterThanOrEqual(5)
     expect(alerts).toMatchObject([{ code: 'request-rate', subscriber: 'ActiveUsers' }])
   })

@@ -226,7 +226,7 @@ describe('any sequence of calls', () => {
 })
 
 describe('a handler that refreshes its own channel', () => {
-  test('is held to a burst and then the budget, and the alert names its label', async () => {
+  test('is held to the budget, and the alert names its label', async () => {
     const clock = createTestClock()
     const mill = createMill(clock)
     const { client, alerts, requests } = makeClient({ clock, fetch: mill.fetch })
@@ -242,7 +242,9 @@ describe('a handler that refreshes its own channel', () => {
     client.subscribe(channel, observer, { label: 'UserList' })
     await clock.advance(60_000)
     expect(handled).toBeGreaterThan(PER_MINUTE)
-    expect(worstExcess(timesOf(requests, 'background'))).toBeLessThanOrEqual(0.001)
+    // A user's writes come in handfuls: a minute's budget may be used at once, beside the first request and the polls.
+    const asked = [...timesOf(requests, 'foreground'), ...timesOf(requests, 'background')].sort((a, b) => a - b)
+    expect(worstExcess(asked, PER_MINUTE + BURST + 1)).toBeLessThanOrEqual(0.001)
     // Slowed down, not stopped: what the budget allows is used.
     expect(requests.length).toBeGreaterThanOrEqual(PER_MINUTE)
     expect(alerts).toContainEqual(
@@ -285,11 +287,11 @@ describe('a handler that refreshes its own channel', () => {
     })
     let events = 0
     client.subscribe(channel, { next: () => void (++events && client.refresh(channel)) }, { label: 'Board' })
-    await until(() => events > 200, 'two hundred events')
+    await until(() => events > 200 && alerts.length > 0, 'two hundred events')
     const snapshots = server.requests.filter(({ url }) => url === '/snapshot')
-    // The first one is foreground; the loop has the burst, and not a minute has passed.
+    // The first one is foreground; the loop has what a minute allows, and no minute has passed.
     expect(snapshots.length).toBeGreaterThan(1)
-    expect(snapshots.length).toBeLessThanOrEqual(1 + BURST + 1)
+    expect(snapshots.length).toBeLessThanOrEqual(1 + PER_MINUTE + 1)
     expect(alerts.map(({ code, subscriber }) => [code, subscriber])).toEqual([['request-rate', 'Board']])
   })
 })

@@ -228,6 +228,8 @@ describe('what is no channel is refused by the compiler', () => {
     never(() => defineChannel({ key: 'k', stream, events: { joined: (data: unknown) => data } }))
     // @ts-expect-error no such policy
     never(() => defineChannel({ key: 'k', stream, fallback: 'guess' }))
+    // @ts-expect-error no such word
+    never(() => defineChannel({ key: 'k', stream, reconnect: 'sometimes' }))
     // @ts-expect-error no such option
     never(() => defineChannel({ key: 'k', stream, retries: 3 }))
   })

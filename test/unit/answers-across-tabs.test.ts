@@ -145,3 +145,20 @@ describe('a tab in which nobody subscribes', () => {
     expect(world.channels()).toEqual([])
   })
 })
+
+describe('a loop in one tab', () => {
+  test('is refused in all tabs, by how long it lasts and not until when', async () => {
+    const [one, other] = [await open(), await open()]
+    await one.tab.act(() => {
+      for (let n = 0; n < 101; n += 1) void one.client.fetch(`${URL}?${n}`).catch(() => {})
+    })
+    await world.clock.advance(200)
+    expect(one.client.health().status).toBe('unhealthy')
+    const refused = await other.tab.act(() => ({ outcome: other.client.fetch(`${URL}?other`).catch((error) => error) }))
+    await world.clock.advance(100)
+    const error = await refused.outcome
+    expect(error).toMatchObject({ code: 'runaway' })
+    expect((error as { retryAfter: number }).retryAfter).toBeLessThanOrEqual(10_000)
+    expect(other.client.health().status).toBe('unhealthy')
+  })
+})

@@ -39,6 +39,7 @@ const waiting = (failures: number, error: MillraceError): StreamState => ({
   name: 'waiting',
   failures,
   retryAt: 7,
+  delay: 1,
   error,
 })
 const open: StreamState = { name: 'open', failures: 0, since: 5 }

@@ -32,7 +32,7 @@ function fromComments(file: string): Example[] {
   return [...text.matchAll(/ \* ```(tsx?)\n([\s\S]*?) \* ```/g)].map(([, language = '', code = ''], index) => ({
     name: `${file} ${index + 1}`,
     language,
-    code: code.replace(/^ \* ?/gm, ''),
+    code: code.replace(/^ *\* ?/gm, ''),
   }))
 }
 

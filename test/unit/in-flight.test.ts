@@ -5,7 +5,7 @@ import { openGate } from '../support/gate'
 
 const off = new MillraceError('disabled', 'switched off')
 
-const caller = { signal: undefined, kind: 'foreground', priority: 'normal', ttl: 0 } as const
+const caller = { signal: new AbortController().signal, kind: 'foreground', priority: 'normal', ttl: 0 } as const
 
 /** Work that goes on until it is told to end. */
 function fly() {
@@ -19,9 +19,15 @@ function fly() {
   const join = (key: string | symbol = 'a', signal?: AbortSignal) => {
     const joined: { outcome?: unknown } = {}
     inFlight
-      .join([key], `http://mill.test/${String(key)}`, { ...caller, signal }, start, (_, isShared) => {
-        if (isShared) counters.shared++
-      })
+      .join(
+        [key],
+        `http://mill.test/${String(key)}`,
+        { ...caller, ...(signal && { signal }) },
+        start,
+        (_, isShared) => {
+          if (isShared) counters.shared++
+        },
+      )
       .then(
         (value) => {
           joined.outcome = value

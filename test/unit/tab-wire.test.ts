@@ -17,7 +17,7 @@ describe('a state that was told', () => {
   test.each([
     { name: 'idle' as const },
     { name: 'open' as const, failures: 0, since: 1 },
-    { name: 'waiting' as const, failures: 2, retryAt: 7, error },
+    { name: 'waiting' as const, failures: 2, retryAt: 7, delay: 1, error },
     { name: 'failed' as const, error },
     { name: 'held-back' as const, by: 'offline' as const },
     { name: 'polling' as const, failures: 1, retryAt: 7, error },

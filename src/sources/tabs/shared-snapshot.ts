@@ -296,7 +296,7 @@ export function createSharedSnapshot(
       case 'restart':
         return local.reschedule(true)
       case 'ask': {
-        const kind = message.kind === 'foreground' ? 'foreground' : 'background'
+        const kind = /^(foreground|refresh)$/.test(String(message.kind)) ? (message.kind as AskKind) : 'background'
         const maxAge = typeof message.maxAge === 'number' ? message.maxAge : 0
         void local.pull(kind, message.fresh === true, maxAge).then(() => post('done', { to: from, number }))
         return

@@ -2,6 +2,8 @@
  * A stream that all tabs share: one of them has the connection, the others are told what it brings. What makes delivery
  * right is each tab's own cursor and replay filter, so that two leaders for a moment do no harm.
  */
+
+import { soon } from '../../primitives/platform'
 import { charactersOf, type Message } from '../../stream/messages'
 import { Audience } from '../audience'
 import { heldBackState, type PauseReason } from '../conditions'
@@ -74,10 +76,11 @@ export function createSharedStream(
       if (next === state) return
       state = next
       if (next.name === 'waiting') dueAt = clock.elapsed() + next.delay
-      if (next.name === 'complete' || next.name === 'failed') queueMicrotask(letGo)
+      if (next.name === 'complete' || next.name === 'failed') soon(letGo)
       if (followers.size > 0) link.post('status', { state: pack(state), resumed: local.resumed() })
     },
     onMessages(events) {
+      former = unjoined
       if (followers.size > 0)
         link.post('batch', { n: sent, events, cursor: local.lastEventId(), restart: restarted } satisfies Omit<
           StreamBatch,
@@ -292,8 +295,11 @@ export function createSharedStream(
   function onLate(message: TabMessage): void {
     const batch = message.type === 'batch' && message.e === former.epoch && batchOf(message)
     if (!batch || batch.n !== former.next) return
-    former = { ...former, next: batch.n + batch.events.length }
+    const rest = { ...former, next: batch.n + batch.events.length }
     apply(batch)
+    former = rest
+    // The next leader, or the server, may say it once more.
+    filter.expectReplay()
   }
 
   function batchOf(message: TabMessage): StreamBatch | undefined {
@@ -425,6 +431,7 @@ export function createSharedStream(
   }
 
   function hand(messages: readonly Message[]): void {
+    former = unjoined
     cursor = messages.at(-1)?.lastEventId || cursor
     hasPast = true
     audience.each((sink) => sink.onMessages(messages))
