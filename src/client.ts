@@ -30,8 +30,12 @@ import { channelStats, endpointStats, healthOf } from './stats'
 /** Changes run-time options of a client; registered, so that another copy of the bundle finds it. */
 export const reconfigure: unique symbol = Symbol.for('millrace.reconfigure') as never
 
+/** Tells of another description of a channel that is open already. */
+export const renew: unique symbol = Symbol.for('millrace.renew') as never
+
 export interface ConfigurableClient extends Client {
   [reconfigure](options: ClientOptions): void
+  [renew](before: Channel<unknown, unknown>, now: Channel<unknown, unknown>): void
 }
 
 /**
@@ -175,6 +179,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
       ),
     on,
     close,
+    [renew]: registry.renew,
     [reconfigure](changes) {
       checkRunTime(changes)
       given = { ...given, ...changes, flags: { ...given.flags, ...changes.flags } }

@@ -2,6 +2,7 @@
  * What a component wants of a channel, and what it sees of it: all of an adapter that is not the tie to its framework.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { type ConfigurableClient, renew } from './client'
 import type { Client } from './client-api'
 import type { Coordination } from './network/coordinated-fetch'
 import { tell } from './primitives/callback'
@@ -85,6 +86,7 @@ interface Tie {
   readonly isWanted: boolean
   readonly open: Look<unknown, unknown>['open']
   readonly refresh: () => Promise<void>
+  isOpen: boolean
   onChange(): void
   refused?: ChannelState<never>
 }
@@ -152,7 +154,11 @@ export function createView<S, E, T = S>(): View<S, E, T> {
           return own.result
         },
         commit() {
+          const before = committed
           committed = own
+          // A hot update keeps what is open, and renders another channel of the same key.
+          if (tie.isOpen && before.tie === tie && channel && before.channel && channel !== before.channel)
+            renewLater(client, before.channel, channel)
         },
       }
     },
@@ -167,6 +173,7 @@ export function createView<S, E, T = S>(): View<S, E, T> {
       isWanted,
       open,
       refresh: before && before.client === client && before.key === key ? before.refresh : refresh,
+      isOpen: false,
       onChange() {},
     }
     return tie
@@ -204,7 +211,9 @@ export function createView<S, E, T = S>(): View<S, E, T> {
         tellFailure(refuse(tie, error))
         onChange()
       }
+      tie.isOpen = true
       return () => {
+        tie.isOpen = false
         for (const stop of stops) stop()
       }
     }
@@ -217,6 +226,15 @@ export function createView<S, E, T = S>(): View<S, E, T> {
       if (!now?.isWanted) now?.onChange()
     }
   }
+}
+
+/** Not at once: what is being rendered may have to change. */
+function renewLater(
+  client: Client | undefined,
+  before: Channel<unknown, unknown>,
+  now: Channel<unknown, unknown>,
+): void {
+  queueMicrotask(() => ((client ?? getClient()) as Partial<ConfigurableClient>)[renew]?.(before, now))
 }
 
 /** A component shows what cannot be had: nothing is thrown while it renders. */

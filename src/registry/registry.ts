@@ -44,6 +44,8 @@ export interface Registry {
   ): Subscription<S>
   getState<S, E>(channel: Channel<S, E>): ChannelState<S>
   refresh<S, E>(channel: Channel<S, E>): Promise<void>
+  /** One who renders the first describes it anew: an edit, while somebody develops; it may not have subscribed again. */
+  renew(before: Channel<unknown, unknown>, now: Channel<unknown, unknown>): void
   /** Asks again for what is shown of these channels, and forgets what is kept of the others. */
   invalidate(matches: (definition: ChannelDefinition) => boolean): void
   /** Leaves every source, forgets every state and starts anew for those who subscribe. */
@@ -99,6 +101,14 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
     subscribe,
     getState,
     refresh: (channel) => enter(channel.key, definitionOf(channel), false).refresh(),
+    renew(before, now) {
+      const known = live.get(now.key)
+      if (hooks.settings.environment !== 'development' || !known) return
+      const definition = definitionOf(now)
+      // Two who disagree do not take it from each other at every render: only who has changed its own mind is heard.
+      if (!hasSameTargets(definitionOf(before), definition, now.key)) meet(known, definition, true)
+      else if (hasSameTargets(known.definition(), definition, now.key)) known.redefine(definition)
+    },
     invalidate(matches) {
       for (const [key, { definition }] of [...kept.entries()]) if (matches(definition)) kept.delete(key)
       for (const channel of live.values()) if (matches(channel.definition())) void channel.refresh()

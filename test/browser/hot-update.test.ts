@@ -12,6 +12,30 @@ import { startBrowser, type TestBrowser } from '../support/browser'
 import { closeServers } from '../support/http-server'
 import { until } from '../support/until'
 
+/** The same page, whose channel is a module of its own. */
+const CHANNEL = `
+  import { defineChannel } from 'millrace'
+  export const turns = defineChannel({
+    key: 'turns', stream: '/api/stream', initial: '', reduce: (state, { data }) => data + ' first',
+  })`
+const withModule = (files: Record<string, string>): Record<string, string> => ({
+  ...Object.fromEntries(
+    Object.entries(files).map(([name, text]) => [
+      name,
+      text
+        .replace("import { defineChannel } from 'millrace'", "import { turns } from './turns.js'")
+        .replace("const turns = defineChannel({ key: 'turns', stream: '/api/stream' })", '')
+        .replace("defineChannel({ key: 'turns', stream: '/api/stream' })", 'turns'),
+    ]),
+  ),
+  'turns.js': CHANNEL,
+  // Vite takes over that this is a test.
+  'main.js': `
+    import { configure } from 'millrace'
+    configure({ environment: 'development' })
+    ${files['main.js']}`,
+})
+
 /** A page of one component, whose file makes its channel too: each edit makes it anew. */
 const projects = {
   React: {
@@ -157,6 +181,37 @@ describe.each(Object.entries(projects))('a component in %s that is edited while 
     expect(await page.evaluate('window.isTheSame')).toBe(true)
     expect(feed.streamRequests).toHaveLength(1)
     expect(feed.open).toBe(1)
+    expect(browser.errors).toEqual([])
+  })
+
+  test('moves over to another target and another reducer of its channel, without a reload', {
+    timeout: 60_000,
+  }, async () => {
+    await open({ ...project, files: withModule(project.files) })
+    await until(() => feed.open === 1, { what: 'the stream', within: 30_000 })
+    feed.write(block(1))
+    await shows('first live 1 first 0')
+    await page.evaluate('window.isTheSame = true')
+
+    await edit('turns.js', "data + ' first'", "data + ' second'")
+    await until(async () => (await shown())?.startsWith('first live'), { within: 20_000 })
+    // Until the edit has reached the page, what comes is folded as before.
+    await until(
+      async () => {
+        feed.write(block(2))
+        return (await shown())?.includes('2 second')
+      },
+      { what: 'the new reducer', within: 20_000 },
+    )
+
+    await edit('turns.js', '/api/stream', '/api/stream?anew')
+    await until(() => feed.streamRequests.at(-1)?.url.endsWith('?anew') && feed.open === 1, {
+      what: 'the new stream alone',
+      within: 20_000,
+    })
+    feed.write(block(3))
+    await until(async () => (await shown())?.includes('3 second'), { what: 'an event of it', within: 20_000 })
+    expect(await page.evaluate('window.isTheSame')).toBe(true)
     expect(browser.errors).toEqual([])
   })
 })
