@@ -46,7 +46,10 @@ describe('a component in jest', () => {
 })
 
 test('workerd of the oldest compatibility date', async () => {
-  const running = project.start('node_modules/.bin/workerd', ['serve', 'workerd.capnp', '--control-fd=1'])
+  // Not the command of its package: that starts this one, and would be ended without it.
+  const built = `workerd-${process.platform}-${process.arch === 'x64' ? '64' : process.arch}`
+  const workerd = `node_modules/@cloudflare/${built}/bin/workerd`
+  const running = project.start(workerd, ['serve', 'workerd.capnp', '--control-fd=1'])
   const port = await until(() => /"socket":"http","port":(\d+)/.exec(running.output)?.[1], {
     within: 20_000,
   })
