@@ -209,13 +209,15 @@ export class LiveChannel implements StreamSink, SnapshotSink, DataOwner {
 
   /** Leaves its sources, forgets what it knows, and starts anew for those who subscribe. */
   reset(): void {
-    if (this.subscribers.all().size > 0) return this.#startAnew()
+    // What may be asked once alone is not asked again because somebody else is signed in.
+    if (this.subscribers.all().size > 0) return this.#startAnew(this.stream?.spent())
     this.#forget()
     this.quiet()
   }
 
-  #startAnew(): void {
+  #startAnew(spent?: MillraceError): void {
     this.#forget()
+    if (spent) return this.#end(failed(spent))
     this.#join(false)
     this.#changed()
   }

@@ -38,6 +38,17 @@ describe('a question whose answer breaks off', () => {
     expect(server.requests.map(({ headers }) => headers['last-event-id'])).toEqual([undefined, '1', '2'])
   })
 
+  test('is not asked again because somebody else signs in', async () => {
+    const server = await startServer((_, response) => startStream(response).write('data: a\n\n'))
+    const { client } = startClient({ identity: 'ada' })
+    const watched = watch(client, question(server.url()))
+    await until(() => watched.state.data === 'a')
+    client.setIdentity('bob')
+    await until(() => watched.state.status === 'failed')
+    expect(watched.state).toMatchObject({ data: '', error: { code: 'interrupted' } })
+    expect(server.requests).toHaveLength(1)
+  })
+
   test('is asked again when somebody asks for it, and by itself with `reconnect: "always"`', async () => {
     const server = await cut('data: a\n\n')
     const { client } = startClient()
@@ -107,8 +118,7 @@ describe('a stream that is asked again', () => {
     const asked = feed.snapshotRequests.length
     feed.drop()
     await until(() => alerts.some(({ code }) => code === 'gap'))
-    await until(() => watched.state.status === 'live')
-    expect(feed.snapshotRequests).toHaveLength(asked + 1)
+    await until(() => feed.snapshotRequests.length === asked + 1 && watched.state.status === 'live')
   })
 
   test('says so too where the answer stands at another id than was asked for', async () => {
