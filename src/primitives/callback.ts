@@ -58,3 +58,13 @@ export function tell(name: string, of: string, run: () => unknown): void {
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
 }
+
+/** What is given, or what a function of the user's gives. */
+export async function ask<T>(
+  name: string,
+  given: T | (() => T | Promise<T>),
+  clock: Pick<Timers, 'after'>,
+  of: string,
+): Promise<T> {
+  return typeof given === 'function' ? waitFor(name, of, clock, given as () => T | Promise<T>) : given
+}

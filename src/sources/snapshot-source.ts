@@ -179,7 +179,8 @@ export function createSnapshotSource(
   }
 
   function tellFloor(every: number): void {
-    const shortest = [...sinks].find((sink) => (sink.interval() ?? Infinity) < every)
+    // Of another tab's interval that one tells.
+    const shortest = [...sinks].find((sink) => sink.key !== '' && (sink.interval() ?? Infinity) < every)
     if (!shortest || hasToldFloor) return
     hasToldFloor = true
     const message = `${endpoint} is polled every ${every} ms, not every ${shortest.interval()}: no interval is shorter than that.`

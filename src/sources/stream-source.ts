@@ -116,6 +116,8 @@ export function createStreamSource(
   let connectedBefore = false
   let hasPast = history !== undefined && (history.hasPast === true || !!history.lastEventId)
   let resumed = false
+  /** When the browser said that it is offline, while it says so. */
+  let cutOffAt: number | undefined
   let reconnects = 0
   let duplicates = 0
   let heldBack: PauseReason | undefined
@@ -203,6 +205,8 @@ export function createStreamSource(
       const [last, read] = [named.at(-1), messages.at(-1)]
       // An id that came behind them, in a block of its own, is the last one all the same.
       if (last && last !== read && read?.lastEventId === stream.lastEventId()) stream.moveTo(last.lastEventId)
+      // It is alive, whatever the browser says.
+      if (cutOffAt !== undefined) tell()
       const { fresh, restarted, doubled } = filter.sift(named)
       duplicates += messages.length - fresh.length
       hasPast = true
@@ -266,13 +270,20 @@ export function createStreamSource(
     const reason = audience.reason() ?? (settings.streaming ? undefined : 'disabled')
     const { name } = stream.state()
     heldBack = reason
+    if (isOffline()) cutOffAt ??= clock.elapsed()
     if (reason) {
       if (name !== 'paused' && name !== 'idle') stream.send('pause')
     } else if (name === 'idle') stream.send('start')
     else if (name === 'paused') stream.send('resume')
     else if (change === 'replace') stream.send('replace')
-    else if (change === 'online') stream.send('due')
+    else if (change === 'online') stream.send(isCutOff() && !stream.spent() ? 'replace' : 'due')
+    if (!isOffline()) cutOffAt = undefined
     tell()
+  }
+
+  /** It was open when the network went, and has brought nothing since: nobody would say that it is dead. */
+  function isCutOff(): boolean {
+    return cutOffAt !== undefined && stream.state().name === 'open' && stream.lastByteAt() <= cutOffAt
   }
 
   /** One of the origin's, from here to the end of the connection: who has no connection takes none. */
@@ -319,7 +330,8 @@ export function createStreamSource(
     if (shown) return shown
     if (isInLine) return heldBackState('stream-limit')
     const state = stream.state()
-    return isOffline() && (state.name === 'connecting' || state.name === 'waiting') ? heldBackState('offline') : state
+    const isWaiting = state.name === 'connecting' || state.name === 'waiting' || isCutOff()
+    return isWaiting && isOffline() ? heldBackState('offline') : state
   }
 
   function tell(): void {

@@ -1,4 +1,4 @@
-import { waitFor } from '../primitives/callback'
+import { ask, waitFor } from '../primitives/callback'
 import { check, shown } from '../primitives/check'
 import type { Timers } from '../primitives/clock'
 import { configError } from '../primitives/errors'
@@ -93,14 +93,4 @@ export function bodyOf({ request }: ResolvedTarget, { clock, of }: Owner): Promi
 /** The headers of an attempt. */
 export function headersOf({ request }: ResolvedTarget, { clock, of }: Owner): Promise<HeadersInit | undefined> {
   return ask('headers', request.headers, clock, of)
-}
-
-/** What is given, or what a function of the user's gives. */
-export async function ask<T>(
-  name: string,
-  given: T | (() => T | Promise<T>),
-  clock: Pick<Timers, 'after'>,
-  of: string,
-): Promise<T> {
-  return typeof given === 'function' ? waitFor(name, of, clock, given as () => T | Promise<T>) : given
 }

@@ -58,6 +58,8 @@ export interface EventStreamOptions {
 export interface EventStream {
   state(): ReconnectionState
   lastEventId(): string
+  /** When the connection brought something last, or was opened; by the clock's second hand. */
+  lastByteAt(): number
   /** The last id is another one: it stands in the data. */
   moveTo(id: string): void
   send(type: 'start' | 'due' | 'pause' | 'resume' | 'replace' | 'stop'): void
@@ -91,6 +93,7 @@ export function createEventStream(options: EventStreamOptions): EventStream {
   return {
     state: () => state,
     lastEventId: () => memory.lastEventId,
+    lastByteAt: () => lastByteAt,
     moveTo(id) {
       if (id.length <= LONGEST_ID) memory.lastEventId = id
     },

@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { defineChannel } from 'millrace'
 import { afterEach, describe, expect, test } from 'vitest'
 import { closeClients, startStill, watch } from '../behaviour/channels/watch'
 import { closeSources, record } from '../behaviour/reconnecting-event-source/recorder'
@@ -136,12 +137,13 @@ describe.each(readerNames)('%s', (name) => {
   })
 })
 
-test('a channel waits 15 s for an answer that never begins, and asks again', async () => {
+test('a channel waits for an answer that never begins for as long as it is told, and asks again', async () => {
   const journal = await startJournal()
   const swallow: Conduct = { breaks: { after: 0, by: 'swallow' } }
   const proxy = await startFaultProxy(journal.server.origin, [swallow, { breaks: { after: 30, by: 'stall' } }])
   const { client, clock } = startStill()
-  const watched = watch(client, proxy.url('/stream'))
+  const channel = defineChannel({ key: 'a', stream: proxy.url('/stream'), connectTimeout: 15_000 })
+  const watched = watch(client, channel)
   for (const attempt of [1, 2]) {
     await until(async () => {
       await clock.advance(1)

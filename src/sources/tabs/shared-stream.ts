@@ -18,9 +18,6 @@ import { onlooker } from './onlooker'
 import { MOST_TABS, type TabPlatform, tabName } from './platform'
 import { pack, unpack, unpackMessages } from './wire'
 
-/** Stands in for the channels of this tab that have left, while other tabs follow what cannot be asked again. */
-const keeper: StreamSink = { ...onlooker, streamWhenHidden: () => 'keep' }
-
 interface StreamBatch extends Batch {
   readonly events: readonly Message[]
   /** The stream's last id after it. */
@@ -68,6 +65,8 @@ export function createSharedStream(
     endpoint: () => local.endpoint(),
   })
   const { sinks } = audience
+  /** Stands in for the channels of this tab that have left, while other tabs follow what cannot be asked again. */
+  const keeper: StreamSink = { ...onlooker, streamWhenHidden: () => 'keep' }
   let local = createLocal()
 
   /** Tells the others what this tab's own connection brings. */
