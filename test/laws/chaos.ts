@@ -114,7 +114,7 @@ async function settled(
   }
   await until(read, {
     what: `the last of ${journal.events.length} events, ${inspectSeen(seen())}: ${told()}`,
-    within: 8_000,
+    within: 14_000,
   }).catch(() => {
     throw new Error(`Of ${journal.events.length} events ${inspectSeen(seen())}: ${told()}`)
   })
