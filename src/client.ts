@@ -215,7 +215,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
 
   function events<S, E>(channel: Channel<S, E>, eventsOptions: EventsOptions<E> = {}): AsyncIterableIterator<E> {
     const count = () => {
-      for (const { key, data } of registry.channels()) if (key === channel.key) data.counts.overflowed++
+      for (const { key, timeline } of registry.channels()) if (key === channel.key) timeline.counts.overflowed++
       alert({
         code: 'overflow',
         message: `${channel.key}: a loop takes events too slowly for its buffer.`,

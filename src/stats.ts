@@ -2,11 +2,11 @@
 import type { ChannelStats, Client, EndpointStats, Stats } from './client-api'
 import { type Endpoint, figuresOf } from './network/endpoints'
 import type { Gate } from './network/gate'
-import type { LiveChannel } from './registry/live-channel'
+import type { LiveChannel } from './registry/channel'
 
 export function channelStats(channel: LiveChannel, elapsed: number): ChannelStats {
   const { role, status } = channel.state()
-  const { data } = channel
+  const { counts, rate } = channel.timeline
   const { endpoint, lastEventId, duplicates, reconnects } = channel.figures()
   return {
     key: channel.key,
@@ -17,9 +17,9 @@ export function channelStats(channel: LiveChannel, elapsed: number): ChannelStat
       since,
       ...(label !== undefined && { label }),
     })),
-    ...data.counts,
-    duplicates: data.counts.duplicates + duplicates,
-    perSecond: data.rate.at(elapsed),
+    ...counts,
+    duplicates: counts.duplicates + duplicates,
+    perSecond: rate.at(elapsed),
     reconnects,
     ...(role && { role }),
     ...(lastEventId && { lastEventId }),

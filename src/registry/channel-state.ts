@@ -107,26 +107,22 @@ export function fromStream(stream: StreamState, hasData: boolean): Connectivity 
   }
 }
 
-/** A poller's state as a channel shows it; an answer may have come and not be usable. */
-export function fromSnapshot(snapshot: SnapshotState, hasData: boolean, bodyError?: MillraceError): Connectivity {
-  switch (snapshot.name) {
-    case 'idle':
-    case 'polling': {
-      const error = snapshot.error ?? bodyError
-      if (error) return retrying(error, snapshot.failures || 1, snapshot.retryAt)
-      return show(hasData ? 'polling' : 'connecting')
-    }
-    case 'held-back':
-      return paused(snapshot.by)
-    case 'failed':
-      return failed(snapshot.error)
-  }
-}
-
-/** What is asked once is complete with its answer, whatever keeps from asking again. */
-export function fromAnswer(snapshot: SnapshotState, hasData: boolean, bodyError?: MillraceError): Connectivity {
-  const shown = fromSnapshot(snapshot, hasData, bodyError)
-  return shown.status === 'polling' || (shown.status === 'paused' && hasData) ? complete : shown
+/**
+ * A poller's state as a channel shows it; an answer may have come and not be usable. What is asked once is complete with
+ * its answer, whatever keeps from asking again.
+ */
+export function fromSnapshot(
+  snapshot: SnapshotState,
+  hasData: boolean,
+  bodyError?: MillraceError,
+  isAskedOnce = false,
+): Connectivity {
+  if (snapshot.name === 'failed') return failed(snapshot.error)
+  const error = snapshot.name === 'held-back' ? undefined : (snapshot.error ?? bodyError)
+  if (error && snapshot.name !== 'held-back') return retrying(error, snapshot.failures || 1, snapshot.retryAt)
+  if (isAskedOnce && hasData) return complete
+  if (snapshot.name === 'held-back') return paused(snapshot.by)
+  return show(hasData ? 'polling' : 'connecting')
 }
 
 /** A channel whose stream is given up shows that it polls, if it does, and why the stream cannot be had. */

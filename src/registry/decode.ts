@@ -30,19 +30,17 @@ export function decode(
   message: Message,
   receivedAt: number,
   reading?: Reading,
-): Decoded | readonly Decoded[] {
+): readonly Decoded[] {
   const { event, data, id } = message
   if (reading) {
-    if (!('answer' in reading)) return reading
-    const { answer } = reading
-    return Array.isArray(answer)
-      ? answer.map((one) => shape(definition, one, id, receivedAt))
-      : shape(definition, answer as NormalizedEvent, id, receivedAt)
+    if (!('answer' in reading)) return [reading]
+    const answers = [reading.answer].flat() as readonly (NormalizedEvent | undefined)[]
+    return answers.map((one) => shape(definition, one, id, receivedAt))
   }
   const body = parse(data, definition.parse)
-  if (body === notJson) return { why: 'is not JSON, which `parse` says that all data is' }
+  if (body === notJson) return [{ why: 'is not JSON, as `parse` expects' }]
   const { type, data: value } = unwrap(event, body, definition.events)
-  return validate(definition, type, value, id, receivedAt)
+  return [validate(definition, type, value, id, receivedAt)]
 }
 
 /** Calls `normalize`, once for each message. */
@@ -52,7 +50,7 @@ export function normalized({ normalize }: ChannelDefinition, { event, data, id }
     const answer = normalize?.(id === undefined ? { event, data } : { event, data, id })
     if (!mayReject(answer)) return { answer, id: idOf(answer) }
     ignoreRejection(answer)
-    return { why: `${misread}, which answered a promise: expected an answer at once` }
+    return { why: `${misread}, which answered a promise` }
   } catch (cause) {
     return { why: `${misread}, which threw`, mishap: { name: 'normalize', cause } }
   }
@@ -73,7 +71,7 @@ function shape(
   const { type } = named
   if (typeof type === 'string') return validate(definition, type, named.data, named.id ?? id, receivedAt)
   if (type === undefined && typeof named.id === 'string' && !Object.hasOwn(named, 'data')) return ''
-  return { why: 'could not be read by `normalize`: expected it to answer `{ type, data }`' }
+  return { why: 'could not be read by `normalize`: expected `{ type, data }`' }
 }
 
 function validate(
@@ -93,9 +91,7 @@ function validate(
       if (isThenable(result)) {
         // Some libraries turn to promises when a function of the schema throws.
         ignoreRejection(result)
-        return {
-          why: `"${name}" has a schema that validates asynchronously, or throws: expected one that answers at once`,
-        }
+        return { why: `"${name}" has a schema that answers later, or throws` }
       }
       const outcome = outcomeOf(result as StandardSchemaV1.Result<unknown>)
       if (outcome.issues) return { why: `"${name}" does not fit its schema${issueAt(outcome.issues)}` }

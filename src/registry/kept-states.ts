@@ -2,8 +2,8 @@
 import type { TrackedClock } from '../primitives/clock'
 import { attempt } from '../primitives/platform'
 import { bytesOf } from './bytes-of'
+import type { Kept } from './channel'
 import type { ChannelDefinition } from './define-channel'
-import type { Kept } from './live-channel'
 
 export interface KeptState extends Kept {
   readonly definition: ChannelDefinition

@@ -6,10 +6,10 @@ import type { SourceContext } from '../sources/source-context'
 import type { Sources } from '../sources/sources'
 import { fixedTarget, type Target, targetIdentity } from '../sources/target'
 import { createReport } from './callbacks'
+import { type Kept, LiveChannel } from './channel'
 import { type ChannelState, stateOf } from './channel-state'
 import { type Channel, type ChannelDefinition, definitionOf } from './define-channel'
 import { createKeptStates } from './kept-states'
-import { type Kept, LiveChannel } from './live-channel'
 import type { RegistryContext, RegistrySettings } from './registry-context'
 import { type Observer, type SubscribeOptions, Subscriber, type Subscription } from './subscriber'
 
@@ -107,11 +107,11 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
       const definition = definitionOf(now)
       // Two who disagree do not take it from each other at every render: only who has changed its own mind is heard.
       if (!hasSameTargets(definitionOf(before), definition, now.key)) meet(known, definition, true)
-      else if (hasSameTargets(known.definition(), definition, now.key)) known.redefine(definition)
+      else if (hasSameTargets(known.definition, definition, now.key)) known.definition = definition
     },
     invalidate(matches) {
       for (const [key, { definition }] of [...kept.entries()]) if (matches(definition)) kept.delete(key)
-      for (const channel of live.values()) if (matches(channel.definition())) void channel.refresh()
+      for (const channel of live.values()) if (matches(channel.definition)) void channel.refresh()
     },
     reset() {
       kept.clear()
@@ -149,7 +149,7 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
     targetsOf(definition, key)
     const channel = new LiveChannel(key, definition, recall(key, definition), context, (left) => {
       live.delete(key)
-      keep(key, channel.definition(), left)
+      keep(key, channel.definition, left)
     })
     live.set(key, channel)
     return channel
@@ -157,8 +157,11 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
 
   /** The newest description wins: identity is the key's, functions may be made anew at every render. */
   function meet(known: LiveChannel, definition: ChannelDefinition, isView: boolean): void {
-    const before = known.definition()
-    if (hasSameTargets(before, definition, known.key)) return known.redefine(definition)
+    const before = known.definition
+    if (hasSameTargets(before, definition, known.key)) {
+      known.definition = definition
+      return
+    }
     // Nobody is left who could be misled: an edit, or a key that is used anew.
     if (known.subscribers.all().size === 0) return known.moveTo(definition)
     if (!isView)
@@ -169,7 +172,7 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
       const others = [...known.subscribers.all()].map(({ channel }) =>
         definitionOf(channel as Channel<unknown, unknown>),
       )
-      if (!others.some((other) => !hasSameTargets(other, known.definition(), known.key))) return
+      if (!others.some((other) => !hasSameTargets(other, known.definition, known.key))) return
       dispute(known.key, before, definition)
     }
     // An edit reaches the components one by one: who disagrees then still is not being edited.

@@ -6,10 +6,13 @@ import { issueAt, outcomeOf } from '../primitives/printable'
 import { answered, ignoreRejection, type Mishap } from './callbacks'
 import type { ChannelDefinition, Position } from './define-channel'
 
-export type SnapshotBody =
-  | { readonly value: unknown; readonly position: Position | undefined }
-  /** What is wrong with it, or with a function of the channel's own. */
-  | { readonly why: string; readonly mishap?: Mishap }
+/** What is wrong with it, or with a function of the channel's own. */
+export interface UnreadableBody {
+  readonly why: string
+  readonly mishap?: Mishap
+}
+
+export type SnapshotBody = { readonly value: unknown; readonly position: Position | undefined } | UnreadableBody
 
 /** At once, unless the schema takes its time. */
 export function readSnapshot(
