@@ -168,7 +168,7 @@ export class Timeline {
     this.#now = now
     if (!this.#records && !this.#unplaced && isPlain(this.#of.definition)) return this.#acceptPlain(message)
     // A snapshot without anything that waits stands there until something comes.
-    if (this.#unplaced && !this.#records) this.#record(true, undefined)
+    if (this.#unplaced) this.#record(true, undefined)
     for (const event of this.#eventsOf(message)) if (!this.isOver) this.#enter({ event, message, held: this.isHolding })
     if (this.#unplaced) this.#lookForPlace(message)
     else if (!this.isHolding) this.#at = message.lastEventId
@@ -197,12 +197,13 @@ export class Timeline {
 
   applySnapshot(value: unknown, position: Position | undefined, past: StreamPast, now: number): readonly Step[] {
     this.#now = now
+    const recordedAfter = this.#records && this.#recordedAfter
     const records = this.#takeRecords()
     this.#unplaced = undefined
     const id = position?.id
     const at = records.findLastIndex(({ message }) => message.lastEventId === id)
     /** Whether it stands among what was recorded, or among what came even before that. */
-    const isAmong = id !== undefined && (at >= 0 || id === this.#recordedAfter)
+    const isAmong = id !== undefined && (at >= 0 || id === recordedAfter)
     const earlier = id === undefined || isAmong ? undefined : past.since(id)
     const { sequence } = this.#of.definition
     const upTo = sequence && position?.sequence

@@ -271,7 +271,7 @@ describe('what a message says', () => {
     feed.write(block({ type: 'user.joined', secret: 'hunter2' }).repeat(10))
     await until(() => alerts.length === 1)
     expect(alerts[0]).toMatchObject({ code: 'ignored', channel: 'deaf' })
-    expect(alerts[0]!.message).toContain('"user.joined" came, and `events` lists "joined"')
+    expect(alerts[0]!.message).toContain('"user.joined" came, `events` lists "joined"')
     expect(alerts[0]!.message).not.toContain('hunter2')
   })
 })
