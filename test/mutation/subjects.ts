@@ -40,4 +40,5 @@ export const subjects: { readonly [file: string]: { readonly [line: string]: str
     "return data.endsWith('{') || MAY_BE_JSON.test(data) ? JSON.parse(data) : data": 'The short cut saves time alone.',
   },
   'registry/sequencer': {},
+  'registry/timeline': {},
 }
