@@ -1,7 +1,7 @@
 import { createParser } from 'eventsource-parser'
 import { networkError } from '../primitives/http'
+import { createDecoder } from '../primitives/utf-8'
 import { LONGEST_ID } from './stream-http'
-import { createDecoder } from './utf-8'
 
 /** One dispatched block of an event stream. */
 export interface Message {

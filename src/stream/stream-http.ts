@@ -1,7 +1,7 @@
 /** What a stream's request says, and what its answer means. */
 import { requestError, statusError, toHeaders } from '../primitives/http'
 import { printable } from '../primitives/printable'
-import { encodeUtf8 } from '../primitives/utf-8'
+import { toBinary } from '../primitives/utf-8'
 
 const STREAM = 'text/event-stream'
 
@@ -17,19 +17,14 @@ export function streamHeaders(given: HeadersInit | undefined, lastEventId: strin
   headers.set('accept', STREAM)
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   if (lastEventId.length <= LONGEST_ID && !/^$|[\x00-\x08\x0a-\x1f\x7f]/.test(lastEventId))
-    headers.set('last-event-id', asHeader(lastEventId))
+    headers.set('last-event-id', toBinary(lastEventId))
   return headers
-}
-
-/** Most are plain ASCII, and then a runtime without an encoder can send them too. */
-function asHeader(id: string): string {
-  return /^[ -~]*$/.test(id) ? id : String.fromCharCode(...encodeUtf8(id))
 }
 
 /** Whether the answer says that what came after this id is not what follows: it has `Last-Event-ID`, and another one. */
 export function hasLostHistory({ headers }: Response, lastEventId: string): boolean {
   const standsAt = headers.get('last-event-id')
-  return lastEventId !== '' && standsAt !== null && standsAt !== lastEventId && standsAt !== asHeader(lastEventId)
+  return lastEventId !== '' && standsAt !== null && standsAt !== lastEventId && standsAt !== toBinary(lastEventId)
 }
 
 /** @throws MillraceError `config` if this `fetch` hands out whole bodies alone: none of a stream would ever be read */
