@@ -9,7 +9,7 @@ import { networkError, requestError } from '../primitives/http'
 import { isOffline } from '../primitives/platform'
 import { createMessageReader, type Message, type StreamMemory } from './messages'
 import { afterEnd, attemptsOf, type Connected, type ReconnectionState } from './reconnection'
-import { isStream, LONGEST_ID, readerOf } from './stream-http'
+import { bytesOf, LONGEST_ID } from './stream-http'
 
 /**
  * Whether a stream that broke off is asked again: `resume` only from an id that the server has named, `never` not at all.
@@ -171,18 +171,16 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     state = { name: 'connecting', ...attemptsOf(state), since: clock.now(), error }
     lastByteAt = clock.elapsed()
     bytes = events = 0
-    wake('late answer', options.lateAfter, () => {
-      if (state.name === 'connecting') show({ ...state, late: true })
-    })
+    wake('late answer', options.lateAfter, () => showLate({}))
     watchSilence()
     return new Promise((resolve) => {
-      lose = (error) => resolve({ error, inOrder: false })
+      const lost = (error: MillraceError) => resolve({ error, inOrder: false })
+      lose = lost
       read(signal).then(
         (error) => resolve({ error, inOrder: true }),
         (thrown) => {
           const what = state.name === 'open' ? 'lost the connection' : 'could not be reached'
-          const error = isMillraceError(thrown) ? thrown : networkError(endpoint(), what, thrown)
-          resolve({ error, inOrder: false })
+          lost(isMillraceError(thrown) ? thrown : failure(what, 'network', thrown))
         },
       )
     })
@@ -192,29 +190,28 @@ export function createEventStream(options: EventStreamOptions): EventStream {
   async function read(signal: AbortSignal): Promise<MillraceError | undefined> {
     const why = spent()
     if (why) throw why
-    const { failures } = state as Connected
+    const { failures, short, mute } = state as Connected
     const response = await options.connect(signal, memory.lastEventId, failures, () => signal.aborted || sent())
-    let reader: ReadableStreamDefaultReader<Uint8Array> | undefined
+    let reader: Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'> | undefined
     // Also of an answer that nobody reads, and where `fetch` does not heed its signal.
     const cancel = () => void (reader ?? response.body)?.cancel?.().catch(() => {})
     if (signal.aborted) return void cancel()
     signal.addEventListener('abort', cancel)
-    if (!isStream(response, endpoint(), clock.now())) return undefined
+    reader = bytesOf(response, endpoint(), clock.now())
+    if (!reader) return undefined
 
-    reader = readerOf(response, endpoint())
     const take = createMessageReader(memory, options.maxEventBytes(), endpoint(), (messages) => {
       events += messages.length
       options.onMessages(messages)
     })
     openedAt = lastByteAt = clock.elapsed()
-    const { short, mute } = state as Connected
     stopTimers()
     show({ name: 'open', failures, short, mute, since: clock.now() })
     watchSilence()
     for (;;) {
-      const chunk = await reader?.read()
+      const chunk = await reader.read()
       if (signal.aborted) return undefined
-      if (!chunk?.value) return networkError(endpoint(), 'ended the stream')
+      if (!chunk.value) return failure('ended the stream')
       lastByteAt = clock.elapsed()
       if (bytes === 0 && mute) show({ name: 'open', failures: 0, since: clock.now() })
       bytes += chunk.value.length
@@ -228,14 +225,19 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     asked = true
     const { overdueAfter } = options
     wake('overdue answer', overdueAfter, () => {
-      const what = `has not answered for ${overdueAfter} ms, and is waited for: \`connectTimeout\` gives up.`
-      const error = requestError('timeout', endpoint(), what, { retryable: true })
-      if (state.name === 'connecting') show({ ...state, late: true, overdue: true, error })
+      const what = `has not answered for ${overdueAfter} ms; only \`connectTimeout\` gives up.`
+      showLate({ overdue: true, error: requestError('timeout', endpoint(), what, { retryable: true }) })
     })
     const most = options.connectTimeout?.()
-    wake('timeout', most, () =>
-      lose(networkError(endpoint(), `did not answer within ${most} ms`, undefined, 'timeout')),
-    )
+    wake('timeout', most, () => lose(failure(`did not answer within ${most} ms`, 'timeout')))
+  }
+
+  function failure(what: string, code?: 'timeout' | 'idle' | 'network', cause?: unknown): MillraceError {
+    return networkError(endpoint(), what, cause, code)
+  }
+
+  function showLate(more: { overdue?: true; error?: MillraceError }): void {
+    if (state.name === 'connecting') show({ ...state, late: true, ...more })
   }
 
   /** One timer that looks again when the silence could be long enough, not one per chunk. */
@@ -244,7 +246,7 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     if (!ms || !('since' in state)) return
     const left = lastByteAt + ms - clock.elapsed()
     if (left > 0) return wake('idle watch', left, watchSilence)
-    lose(networkError(endpoint(), `sent nothing for ${ms} ms: it is taken for dead`, undefined, 'idle'))
+    lose(failure(`sent nothing for ${ms} ms: it is taken for dead`, 'idle'))
   }
 
   function wake(what: string, ms: number | undefined, then: () => void, unref = true): void {
@@ -269,8 +271,8 @@ export function createEventStream(options: EventStreamOptions): EventStream {
   function spent(cause?: MillraceError): MillraceError | undefined {
     const reconnect = options.reconnect()
     if (!asked || reconnect === 'always' || (reconnect === 'resume' && memory.lastEventId !== '')) return undefined
-    const why = reconnect === 'never' ? 'may not be asked again' : 'has named no id to resume from'
-    const what = `broke off after ${events} events in ${bytes} bytes, and ${why}: only \`refresh()\` asks.`
+    const why = reconnect === 'never' ? 'is not to be asked again' : 'has no ids to resume from'
+    const what = `broke off after ${events} events in ${bytes} bytes, and ${why}: \`refresh()\` does.`
     return requestError('interrupted', endpoint(), what, { cause })
   }
 }

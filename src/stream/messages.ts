@@ -73,7 +73,7 @@ export function createMessageReader(
     messages = []
     if (read.length > 0) onMessages(read)
     if (!overflown) return
-    const what = `sent an event of over ${maxEventBytes} bytes: send less at once, or raise \`maxEventBytes\``
+    const what = `sent an event of over ${maxEventBytes} bytes (\`maxEventBytes\`)`
     throw networkError(endpoint, what, undefined, 'too-large')
   }
 }
