@@ -3,7 +3,7 @@ import { type BackoffOptions, defaultBackoff } from './primitives/backoff'
 import { ask } from './primitives/callback'
 import { check, withDefaults } from './primitives/check'
 import { timers } from './primitives/clock'
-import { configError, isMillraceError, type MillraceError } from './primitives/errors'
+import { configError, type MillraceError } from './primitives/errors'
 import { statusError, unsendable } from './primitives/http'
 import { watchPage } from './primitives/page-signals'
 import type { Some } from './primitives/plain'
@@ -137,7 +137,7 @@ export class ReconnectingEventSource extends EventTargetIfAny {
           credentials: this.withCredentials ? 'include' : 'same-origin',
         }
         const response = await (init.fetch ?? platformFetch)(target.href, request).catch((cause) => {
-          throw isMillraceError(cause) ? cause : (unsendable(endpoint, target.href, request) ?? cause)
+          throw unsendable(endpoint, target.href, request) ?? cause
         })
         // A `fetch` of one's own may answer with a response that has no URL.
         if (!signal.aborted) origin = new URL(response.url || target, target).origin

@@ -14,16 +14,32 @@ export function callbackError(name: string, of: string, what: string, cause?: un
   return new MillraceError('callback', `\`${name}\` of ${of} ${what}.`, { retryable: true, cause })
 }
 
-/**
- * Waits for a function of the user's, until the signal aborts. Rejects with `callback` if it throws, rejects, or has not
- * answered in time.
- */
+/** As `answerOf`, until the signal aborts. */
 export async function waitFor<T>(
   name: string,
   of: string,
   clock: Pick<Timers, 'after'>,
   run: () => T | PromiseLike<T>,
   signal?: AbortSignal,
+): Promise<T> {
+  try {
+    return await answerOf(name, of, clock, run, signal && ((answer) => untilAborted(answer, signal)))
+  } catch (error) {
+    throwIfAborted(signal)
+    throw error
+  }
+}
+
+/**
+ * Waits for a function of the user's. Rejects with `callback` if it throws, rejects, or has not answered in time; `within`
+ * may give up sooner.
+ */
+async function answerOf<T>(
+  name: string,
+  of: string,
+  clock: Pick<Timers, 'after'>,
+  run: () => T | PromiseLike<T>,
+  within = (answer: Promise<T>) => answer,
 ): Promise<T> {
   let cancelTimer = () => {}
   try {
@@ -34,10 +50,8 @@ export async function waitFor<T>(
       const giveUp = () => reject(callbackError(name, of, `has not answered within ${CALLBACK_TIMEOUT} ms`))
       cancelTimer = clock.after(CALLBACK_TIMEOUT, giveUp, `${name} of ${of}`)
     })
-    const first = Promise.race([answer, late])
-    return await (signal ? untilAborted(first, signal) : first)
+    return await within(Promise.race([answer, late]))
   } catch (cause) {
-    throwIfAborted(signal)
     throw cause instanceof MillraceError && cause.code === 'callback' ? cause : callbackError(name, of, 'threw', cause)
   } finally {
     cancelTimer()
@@ -66,5 +80,5 @@ export async function ask<T>(
   clock: Pick<Timers, 'after'>,
   of: string,
 ): Promise<T> {
-  return typeof given === 'function' ? waitFor(name, of, clock, given as () => T | Promise<T>) : given
+  return typeof given === 'function' ? answerOf(name, of, clock, given as () => T | Promise<T>) : given
 }

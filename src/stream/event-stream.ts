@@ -1,7 +1,6 @@
 /**
- * One logical stream over many connections: the shell around the reconnection machine. It reads bytes into messages,
- * watches for silence and keeps the last event id. A connection is its abort signal: whatever a replaced one still does
- * finds it aborted, and is dead.
+ * One logical stream over many connections: a loop of connecting, reading and waiting, for as long as it is wanted. A
+ * connection is its abort signal: whatever a replaced one still does finds it aborted, and is dead.
  */
 import type { BackoffOptions } from '../primitives/backoff'
 import type { Timers } from '../primitives/clock'
@@ -9,8 +8,8 @@ import { isMillraceError, type MillraceError } from '../primitives/errors'
 import { networkError, requestError } from '../primitives/http'
 import { isOffline } from '../primitives/platform'
 import { createMessageReader, type Message, type StreamMemory } from './messages'
-import { createReconnection, type ReconnectionEvent, type ReconnectionState } from './reconnection'
-import { isStream, LONGEST_ID, readerOf } from './stream-http'
+import { afterEnd, attemptsOf, type Connected, type ReconnectionState } from './reconnection'
+import { bytesOf, LONGEST_ID } from './stream-http'
 
 /**
  * Whether a stream that broke off is asked again: `resume` only from an id that the server has named, `never` not at all.
@@ -55,6 +54,8 @@ export interface EventStreamOptions {
   readonly reclassify?: (error: MillraceError) => MillraceError
 }
 
+type Command = 'start' | 'resume' | 'due' | 'replace' | 'pause' | 'stop'
+
 export interface EventStream {
   state(): ReconnectionState
   lastEventId(): string
@@ -62,7 +63,7 @@ export interface EventStream {
   lastByteAt(): number
   /** The last id is another one: it stands in the data. */
   moveTo(id: string): void
-  send(type: 'start' | 'due' | 'pause' | 'resume' | 'replace' | 'stop'): void
+  send(command: Command): void
   /** To be called when `idleTimeout` may answer otherwise than before. */
   watchSilence(): void
   /** Somebody asks for it: it may be asked once more, whatever `reconnect` says. */
@@ -71,24 +72,33 @@ export interface EventStream {
   spent(): MillraceError | undefined
 }
 
+/** The states in which a command counts; in all others it changes nothing. */
+const COUNTS: Readonly<Record<Command, RegExp>> = {
+  start: /idle|paused|complete|failed/,
+  resume: /paused/,
+  due: /waiting/,
+  replace: /connecting|open|waiting/,
+  pause: /connecting|open|waiting/,
+  stop: /^(?!idle)/,
+}
+
 /** Answers that say "not now" of a request that was not acted on (RFC 9110, 6585, 8470). */
 const NOT_NOW = [408, 425, 429, 503]
 
 export function createEventStream(options: EventStreamOptions): EventStream {
   const { clock, endpoint } = options
-  const step = createReconnection(options.backoff)
   const memory: StreamMemory = { lastEventId: options.lastEventId ?? '', retry: 0, commented: false }
   let state: ReconnectionState = { name: 'idle' }
   let connection = new AbortController()
+  /** Ends the connection that there is. */
+  let lose = (_error: MillraceError): void => {}
   let lastByteAt = 0
   let openedAt = 0
   /** Since it was asked last: what an answer that cannot be had again has brought. */
   let asked = options.asked === true
   let bytes = 0
   let events = 0
-  let stopTimer = () => {}
-  let headTimers: (() => void)[] = []
-  const effects = { connect, sleep, disconnect: () => connection.abort() }
+  const timers = new Map<string, () => void>()
 
   return {
     state: () => state,
@@ -97,7 +107,12 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     moveTo(id) {
       if (id.length <= LONGEST_ID) memory.lastEventId = id
     },
-    send: (type) => go({ type }),
+    send(command) {
+      if (!COUNTS[command].test(state.name)) return
+      if (command === 'stop') halt({ name: 'idle' })
+      else if (command === 'pause') halt({ name: 'paused', ...attemptsOf(state) })
+      else void run()
+    },
     renew() {
       asked = false
     },
@@ -105,92 +120,124 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     watchSilence,
   }
 
-  function go(event: ReconnectionEvent): void {
-    const next = step(state, event, clock.now())
-    if (next.state === state) return
-    if (next.state.name !== state.name || next.effects.length > 0) stopTimer()
-    state = next.state
-    if (state.name !== 'connecting') stopHeadTimers()
-    for (const effect of next.effects) effects[effect]()
+  /** From here until it ends, is halted, or another run takes over: each of them drops this one's connection. */
+  async function run(): Promise<void> {
+    for (;;) {
+      drop()
+      connection = new AbortController()
+      const { signal } = connection
+      const over = connect(signal)
+      options.onChange(state)
+      const { error, inOrder } = await over
+      if (signal.aborted) return
+
+      drop()
+      const end = {
+        error: error && judged(error),
+        inOrder,
+        lived: clock.elapsed() - openedAt,
+        brought: bytes > 0,
+        retry: memory.retry,
+        offline: isOffline(),
+        random: clock.random(),
+      }
+      const next = afterEnd(options.backoff, state as Connected, end, clock.now())
+      if (next.name !== 'waiting') return show(next)
+      // Never, if the timer is stopped: whoever does that needs this run no more.
+      const due = new Promise<void>((resolve) => wake('reconnect', next.delay, resolve, false))
+      show(next)
+      await due
+    }
+  }
+
+  function drop(): void {
+    connection.abort()
+    stopTimers()
+  }
+
+  function halt(last: ReconnectionState): void {
+    drop()
+    show(last)
+  }
+
+  function show(next: ReconnectionState): void {
+    state = next
     options.onChange(state)
   }
 
-  function wake(ms: number, what: string, run: () => void, unref?: boolean): void {
-    stopTimer()
-    stopTimer = clock.after(ms, run, `${what} ${endpoint()}`, unref)
-  }
-
-  function sleep(): void {
-    if (state.name === 'waiting') wake(state.delay, 'reconnect', () => go({ type: 'due' }))
-  }
-
-  function connect(): void {
-    connection = new AbortController()
-    const { signal } = connection
+  /** A connection, until it is over: by itself, or by `lose`. */
+  function connect(signal: AbortSignal): Promise<{ error: MillraceError | undefined; inOrder: boolean }> {
+    const error = state.name !== 'failed' && 'error' in state ? state.error : undefined
+    state = { name: 'connecting', ...attemptsOf(state), since: clock.now(), error }
     lastByteAt = clock.elapsed()
     bytes = events = 0
-    stopHeadTimers()
-    whileNoHead(options.lateAfter, 'late answer', () => go({ type: 'late' }))
+    wake('late answer', options.lateAfter, () => showLate({}))
     watchSilence()
-    live(signal).catch((error: unknown) => {
-      if (!signal.aborted) fail(error)
+    return new Promise((resolve) => {
+      const lost = (error: MillraceError) => resolve({ error, inOrder: false })
+      lose = lost
+      read(signal).then(
+        (error) => resolve({ error, inOrder: true }),
+        (thrown) => {
+          const what = state.name === 'open' ? 'lost the connection' : 'could not be reached'
+          lost(isMillraceError(thrown) ? thrown : failure(what, 'network', thrown))
+        },
+      )
     })
   }
 
-  function whileNoHead(ms: number | undefined, what: string, run: () => void): void {
-    if (ms !== undefined) headTimers.push(clock.after(ms, run, `${what} ${endpoint()}`, true))
-  }
+  /** All that a server sends: resolves with what is wrong about its end, if anything is, rejects if that was none. */
+  async function read(signal: AbortSignal): Promise<MillraceError | undefined> {
+    const why = spent()
+    if (why) throw why
+    const { failures, short, mute } = state as Connected
+    const response = await options.connect(signal, memory.lastEventId, failures, () => signal.aborted || sent())
+    let reader: Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'> | undefined
+    // Also of an answer that nobody reads, and where `fetch` does not heed its signal.
+    const cancel = () => void (reader ?? response.body)?.cancel?.().catch(() => {})
+    if (signal.aborted) return void cancel()
+    signal.addEventListener('abort', cancel)
+    reader = bytesOf(response, endpoint(), clock.now())
+    if (!reader) return undefined
 
-  function stopHeadTimers(): void {
-    for (const stop of headTimers) stop()
-    headTimers = []
+    const take = createMessageReader(memory, options.maxEventBytes(), endpoint(), (messages) => {
+      events += messages.length
+      options.onMessages(messages)
+    })
+    openedAt = lastByteAt = clock.elapsed()
+    stopTimers()
+    show({ name: 'open', failures, short, mute, since: clock.now() })
+    watchSilence()
+    for (;;) {
+      const chunk = await reader.read()
+      if (signal.aborted) return undefined
+      if (!chunk.value) return failure('ended the stream')
+      lastByteAt = clock.elapsed()
+      if (bytes === 0 && mute) show({ name: 'open', failures: 0, since: clock.now() })
+      bytes += chunk.value.length
+      const { commented } = memory
+      take(chunk.value)
+      if (memory.commented !== commented) watchSilence()
+    }
   }
 
   function sent(): void {
     asked = true
     const { overdueAfter } = options
-    whileNoHead(overdueAfter, 'overdue answer', () => {
-      const what = `has not answered for ${overdueAfter} ms. It is waited for, since some servers answer with their first event; \`connectTimeout\` gives up.`
-      go({ type: 'overdue', error: requestError('timeout', endpoint(), what, { retryable: true }) })
+    wake('overdue answer', overdueAfter, () => {
+      const what = `has not answered for ${overdueAfter} ms; only \`connectTimeout\` gives up.`
+      showLate({ overdue: true, error: requestError('timeout', endpoint(), what, { retryable: true }) })
     })
     const most = options.connectTimeout?.()
-    whileNoHead(most, 'timeout', () =>
-      fail(networkError(endpoint(), `did not answer within ${most} ms`, undefined, 'timeout')),
-    )
+    wake('timeout', most, () => lose(failure(`did not answer within ${most} ms`, 'timeout')))
   }
 
-  /** Runs until the connection is over, and rejects with the reason unless the server has ended the stream for good. */
-  async function live(signal: AbortSignal): Promise<void> {
-    const why = spent()
-    if (why) throw why
-    const failures = 'failures' in state ? state.failures : 0
-    const response = await options.connect(signal, memory.lastEventId, failures, () => signal.aborted || sent())
-    let reader: ReadableStreamDefaultReader<Uint8Array> | undefined
-    // Also of an answer that nobody reads, and where `fetch` does not heed its signal.
-    const cancel = () => void (reader ?? response.body)?.cancel?.().catch(() => {})
-    if (signal.aborted) return cancel()
-    signal.addEventListener('abort', cancel)
-    if (!isStream(response, endpoint(), clock.now())) return go({ type: 'finished' })
+  function failure(what: string, code?: 'timeout' | 'idle' | 'network', cause?: unknown): MillraceError {
+    return networkError(endpoint(), what, cause, code)
+  }
 
-    reader = readerOf(response, endpoint())
-    const read = createMessageReader(memory, options.maxEventBytes(), endpoint(), (messages) => {
-      events += messages.length
-      options.onMessages(messages)
-    })
-    openedAt = lastByteAt = clock.elapsed()
-    go({ type: 'opened' })
-    watchSilence()
-    for (;;) {
-      const chunk = await reader?.read()
-      if (signal.aborted) return
-      if (!chunk?.value) return fail(networkError(endpoint(), 'ended the stream'), true)
-      lastByteAt = clock.elapsed()
-      if (bytes === 0) go({ type: 'alive' })
-      bytes += chunk.value.length
-      const { commented } = memory
-      read(chunk.value)
-      if (memory.commented !== commented) watchSilence()
-    }
+  function showLate(more: { overdue?: true; error?: MillraceError }): void {
+    if (state.name === 'connecting') show({ ...state, late: true, ...more })
   }
 
   /** One timer that looks again when the silence could be long enough, not one per chunk. */
@@ -198,30 +245,34 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     const ms = options.idleTimeout(state.name === 'open', memory.commented)
     if (!ms || !('since' in state)) return
     const left = lastByteAt + ms - clock.elapsed()
-    if (left > 0) return wake(left, 'idle watch', watchSilence, true)
-    fail(networkError(endpoint(), `sent nothing for ${ms} ms: the connection is taken for dead`, undefined, 'idle'))
+    if (left > 0) return wake('idle watch', left, watchSilence)
+    lose(failure(`sent nothing for ${ms} ms: it is taken for dead`, 'idle'))
   }
 
-  /** `ended`: by the server, in good order. */
-  function fail(thrown: unknown, ended = false): void {
-    const what = state.name === 'open' ? 'lost the connection' : 'could not be reached'
-    const known = isMillraceError(thrown) ? thrown : networkError(endpoint(), what, thrown)
+  function wake(what: string, ms: number | undefined, then: () => void, unref = true): void {
+    if (ms === undefined) return
+    timers.get(what)?.()
+    timers.set(what, clock.after(ms, then, `${what} ${endpoint()}`, unref))
+  }
+
+  function stopTimers(): void {
+    for (const stop of timers.values()) stop()
+    timers.clear()
+  }
+
+  /** What an error means here. */
+  function judged(known: MillraceError): MillraceError {
     // It was answered, and not acted on.
     if (NOT_NOW.includes(known.status ?? 0) && options.reconnect() === 'resume') asked = false
-    const why = options.reclassify?.(known) ?? known
-    const error = (why.retryable && spent(why)) || why
-    if (!error.retryable) return go({ type: 'refused', error })
-    const floor = Math.max(memory.retry, error.retryAfter ?? 0)
-    const lived = state.name === 'open' ? clock.elapsed() - openedAt : 0
-    const loss = { error, floor, lived, ended, brought: bytes > 0, offline: isOffline(), random: clock.random() }
-    go({ type: 'lost', ...loss })
+    const error = options.reclassify?.(known) ?? known
+    return (error.retryable && spent(error)) || error
   }
 
   function spent(cause?: MillraceError): MillraceError | undefined {
     const reconnect = options.reconnect()
     if (!asked || reconnect === 'always' || (reconnect === 'resume' && memory.lastEventId !== '')) return undefined
-    const why = reconnect === 'never' ? 'is not to be asked again' : 'cannot be resumed: its server names no ids'
-    const what = `was interrupted after ${events} events in ${bytes} bytes, and ${why}. Not asking again; \`refresh()\` does.`
+    const why = reconnect === 'never' ? 'is not to be asked again' : 'has no ids to resume from'
+    const what = `broke off after ${events} events in ${bytes} bytes, and ${why}: \`refresh()\` does.`
     return requestError('interrupted', endpoint(), what, { cause })
   }
 }

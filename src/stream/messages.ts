@@ -1,7 +1,7 @@
 import { createParser } from 'eventsource-parser'
 import { networkError } from '../primitives/http'
+import { createDecoder } from '../primitives/utf-8'
 import { LONGEST_ID } from './stream-http'
-import { createDecoder } from './utf-8'
 
 /** One dispatched block of an event stream. */
 export interface Message {
@@ -73,7 +73,7 @@ export function createMessageReader(
     messages = []
     if (read.length > 0) onMessages(read)
     if (!overflown) return
-    const what = `sent an event of over ${maxEventBytes} bytes: send less at once, or raise \`maxEventBytes\``
+    const what = `sent an event of over ${maxEventBytes} bytes (\`maxEventBytes\`)`
     throw networkError(endpoint, what, undefined, 'too-large')
   }
 }

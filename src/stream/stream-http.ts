@@ -1,7 +1,7 @@
 /** What a stream's request says, and what its answer means. */
 import { requestError, statusError, toHeaders } from '../primitives/http'
 import { printable } from '../primitives/printable'
-import { encodeUtf8 } from '../primitives/utf-8'
+import { toBinary } from '../primitives/utf-8'
 
 const STREAM = 'text/event-stream'
 
@@ -17,38 +17,35 @@ export function streamHeaders(given: HeadersInit | undefined, lastEventId: strin
   headers.set('accept', STREAM)
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   if (lastEventId.length <= LONGEST_ID && !/^$|[\x00-\x08\x0a-\x1f\x7f]/.test(lastEventId))
-    headers.set('last-event-id', asHeader(lastEventId))
+    headers.set('last-event-id', toBinary(lastEventId))
   return headers
-}
-
-/** Most are plain ASCII, and then a runtime without an encoder can send them too. */
-function asHeader(id: string): string {
-  return /^[ -~]*$/.test(id) ? id : String.fromCharCode(...encodeUtf8(id))
 }
 
 /** Whether the answer says that what came after this id is not what follows: it has `Last-Event-ID`, and another one. */
 export function hasLostHistory({ headers }: Response, lastEventId: string): boolean {
   const standsAt = headers.get('last-event-id')
-  return lastEventId !== '' && standsAt !== null && standsAt !== lastEventId && standsAt !== asHeader(lastEventId)
+  return lastEventId !== '' && standsAt !== null && standsAt !== lastEventId && standsAt !== toBinary(lastEventId)
 }
 
-/** @throws MillraceError `config` if this `fetch` hands out whole bodies alone: none of a stream would ever be read */
-export function readerOf({ body }: Response, endpoint: string): ReadableStreamDefaultReader<Uint8Array> | undefined {
-  // No body at all is a stream that has ended.
-  if (body === null) return undefined
-  if (typeof body?.getReader === 'function') return body.getReader()
-  const what =
-    'cannot be read: this `fetch` does not hand out a body in pieces. Use one that does (in React Native `expo/fetch`).'
-  throw requestError('config', endpoint, what)
-}
+/** A stream without a body is one that has ended. */
+const nothing = { read: async () => ({ done: true, value: undefined }) as const, cancel: async () => {} }
 
-/** Whether an answer is a stream; false if it is the end of one (204). @throws MillraceError if it is neither */
-export function isStream(response: Response, endpoint: string, now: number): boolean {
-  const { status, headers } = response
-  if (status === 204) return false
+/** What an answer brings; undefined if it is the end of a stream (204). @throws MillraceError if it is no stream */
+export function bytesOf(
+  response: Response,
+  endpoint: string,
+  now: number,
+): Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'> | undefined {
+  const { status, headers, body } = response
+  if (status === 204) return undefined
   if (status !== 200) throw statusError(endpoint, response, now)
   const [type = ''] = (headers.get('content-type') || 'no content type').split(';', 1)
-  if (type.trim().toLowerCase() === STREAM) return true
-  const what = `answered with ${printable(type)}, expected ${STREAM}: the URL is wrong, or a login page or a proxy answered.`
-  throw requestError('content-type', endpoint, what, { status })
+  if (type.trim().toLowerCase() !== STREAM) {
+    const what = `answered with ${printable(type)}, expected ${STREAM}: a wrong URL, a login page or a proxy.`
+    throw requestError('content-type', endpoint, what, { status })
+  }
+  if (body === null) return nothing
+  if (typeof body?.getReader === 'function') return body.getReader()
+  const what = 'cannot be read in pieces by this `fetch`: use one that streams (in React Native `expo/fetch`).'
+  throw requestError('config', endpoint, what)
 }

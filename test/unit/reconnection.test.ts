@@ -2,295 +2,124 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { backoffDelay, defaultBackoff, LONGEST_SERVER_DELAY } from '../../src/primitives/backoff'
 import { MillraceError } from '../../src/primitives/errors'
-import {
-  createReconnection,
-  type Loss,
-  type ReconnectionEffect,
-  type ReconnectionEvent,
-  type ReconnectionState,
-} from '../../src/stream/reconnection'
-
-type StateName = ReconnectionState['name']
-type EventName = ReconnectionEvent['type']
-/** `same`: the very same state, and nothing to do. */
-type Expected = 'same' | [next: StateName, ...effects: ReconnectionEffect[]]
+import { afterEnd, attemptsOf, type Connected, type End, type ReconnectionState } from '../../src/stream/reconnection'
 
 const NOW = 1_000_000
-const before = new MillraceError('network', 'before', { retryable: true })
-const after = new MillraceError('network', 'after', { retryable: true })
+const { resetAfter, base, cap } = defaultBackoff
+const backoff = { ...defaultBackoff, jitter: 'none' } as const
+const error = new MillraceError('network', 'lost', { retryable: true })
 const final = new MillraceError('http', 'final')
-const step = createReconnection({ ...defaultBackoff, jitter: 'none' })
 
-const lost = {
-  type: 'lost',
-  error: after,
-  random: 0.5,
-  floor: 0,
-  lived: 0,
-  brought: false,
-  ended: false,
-  offline: false,
-} as const
+const connecting: Connected = { name: 'connecting', failures: 2, since: NOW, error: undefined }
+const open: Connected = { name: 'open', failures: 2, since: NOW }
+const plain: End = { error, inOrder: false, lived: 0, brought: false, retry: 0, offline: false, random: 0.5 }
+const after = (state: Connected, end: Partial<End>) => afterEnd(backoff, state, { ...plain, ...end }, NOW)
 
-const states: Record<StateName, ReconnectionState> = {
-  idle: { name: 'idle' },
-  connecting: { name: 'connecting', failures: 2, since: NOW - 100, error: before },
-  open: { name: 'open', failures: 2, since: NOW - 100 },
-  waiting: { name: 'waiting', failures: 2, retryAt: NOW + 100, delay: 100, error: before },
-  paused: { name: 'paused', failures: 2 },
-  complete: { name: 'complete' },
-  failed: { name: 'failed', error: final },
-}
-const events: Record<EventName, ReconnectionEvent> = {
-  start: { type: 'start' },
-  late: { type: 'late' },
-  overdue: { type: 'overdue', error: after },
-  opened: { type: 'opened' },
-  alive: { type: 'alive' },
-  finished: { type: 'finished' },
-  due: { type: 'due' },
-  pause: { type: 'pause' },
-  resume: { type: 'resume' },
-  replace: { type: 'replace' },
-  stop: { type: 'stop' },
-  lost,
-  refused: { type: 'refused', error: final },
-}
+const brought = { brought: true } as const
+const lasted = { brought: true, lived: resetAfter } as const
+const soon = { brought: true, lived: resetAfter - 1 } as const
+const inOrder = { inOrder: true } as const
 
-const table: Record<StateName, Record<EventName, Expected>> = {
-  idle: {
-    start: ['connecting', 'connect'],
-    late: 'same',
-    overdue: 'same',
-    opened: 'same',
-    alive: 'same',
-    finished: 'same',
-    due: 'same',
-    pause: 'same',
-    resume: 'same',
-    replace: 'same',
-    stop: 'same',
-    lost: 'same',
-    refused: 'same',
-  },
-  connecting: {
-    start: 'same',
-    late: ['connecting'],
-    overdue: ['connecting'],
-    opened: ['open'],
-    alive: 'same',
-    finished: ['complete', 'disconnect'],
-    due: 'same',
-    pause: ['paused', 'disconnect'],
-    resume: 'same',
-    replace: ['connecting', 'disconnect', 'connect'],
-    stop: ['idle', 'disconnect'],
-    lost: ['waiting', 'disconnect', 'sleep'],
-    refused: ['failed', 'disconnect'],
-  },
-  open: {
-    start: 'same',
-    late: 'same',
-    overdue: 'same',
-    opened: 'same',
-    alive: 'same',
-    finished: ['complete', 'disconnect'],
-    due: 'same',
-    pause: ['paused', 'disconnect'],
-    resume: 'same',
-    replace: ['connecting', 'disconnect', 'connect'],
-    stop: ['idle', 'disconnect'],
-    lost: ['waiting', 'disconnect', 'sleep'],
-    refused: ['failed', 'disconnect'],
-  },
-  waiting: {
-    start: 'same',
-    late: 'same',
-    overdue: 'same',
-    opened: 'same',
-    alive: 'same',
-    finished: 'same',
-    due: ['connecting', 'connect'],
-    pause: ['paused'],
-    resume: 'same',
-    replace: ['connecting', 'connect'],
-    stop: ['idle'],
-    lost: 'same',
-    refused: 'same',
-  },
-  paused: {
-    start: ['connecting', 'connect'],
-    late: 'same',
-    overdue: 'same',
-    opened: 'same',
-    alive: 'same',
-    finished: 'same',
-    due: 'same',
-    pause: 'same',
-    resume: ['connecting', 'connect'],
-    replace: 'same',
-    stop: ['idle'],
-    lost: 'same',
-    refused: 'same',
-  },
-  complete: {
-    start: ['connecting', 'connect'],
-    late: 'same',
-    overdue: 'same',
-    opened: 'same',
-    alive: 'same',
-    finished: 'same',
-    due: 'same',
-    pause: 'same',
-    resume: 'same',
-    replace: 'same',
-    stop: ['idle'],
-    lost: 'same',
-    refused: 'same',
-  },
-  failed: {
-    start: ['connecting', 'connect'],
-    late: 'same',
-    overdue: 'same',
-    opened: 'same',
-    alive: 'same',
-    finished: 'same',
-    due: 'same',
-    pause: 'same',
-    resume: 'same',
-    replace: 'same',
-    stop: ['idle'],
-    lost: 'same',
-    refused: 'same',
-  },
-}
+describe('the end of a connection', () => {
+  /** From 2 failures, or from `short` connections in a row that were over too soon. */
+  test.each<[what: string, state: Connected, end: Partial<End>, next: Partial<Record<string, unknown>>]>([
+    ['that the server names for good', connecting, { error: undefined }, { name: 'complete' }],
+    ['by an error that stays', open, { error: final }, { name: 'failed', error: final }],
+    ['that was not answered', connecting, {}, { failures: 3, delay: 4 * base, mute: false }],
+    ['that opened and brought nothing', open, {}, { failures: 3, delay: base + 4 * base, mute: true }],
+    [
+      'that opened and brought nothing in an hour',
+      open,
+      { lived: 3_600_000, ...inOrder },
+      { failures: 3, mute: true, planned: false },
+    ],
+    ['that brought something', open, brought, { failures: 1, short: 1, delay: 2 * base, mute: false }],
+    [
+      'that brought something, soon, again',
+      { ...open, short: 2 },
+      soon,
+      { failures: 1, short: 3, delay: base + 4 * base },
+    ],
+    ['that lasted', { ...open, short: 2 }, lasted, { failures: 1, short: 0, delay: 2 * base, planned: false }],
+    [
+      'that lasted, in good order',
+      { ...open, short: 2 },
+      { ...lasted, ...inOrder },
+      { failures: 1, short: 0, delay: 125, planned: true },
+    ],
+    ['in good order, soon', open, { ...soon, ...inOrder }, { short: 1, planned: false }],
+    [
+      'in good order, soon, by a server that says when',
+      { ...open, short: 2 },
+      { ...soon, ...inOrder, retry: 3_000 },
+      { short: 0, delay: 3_000 + base },
+    ],
+    [
+      'that lasted, by a server that says when',
+      open,
+      { ...lasted, ...inOrder, retry: 3_000 },
+      { delay: 3_125, planned: true },
+    ],
+    [
+      'that lasted, by a server that asks for too much',
+      open,
+      { ...lasted, ...inOrder, retry: 1e9 },
+      { delay: LONGEST_SERVER_DELAY + 125 },
+    ],
+    [
+      'by an answer that says when',
+      connecting,
+      { error: new MillraceError('http', '', { retryable: true, retryAfter: 7_000 }), retry: 3_000 },
+      { delay: 7_000 + 4 * base },
+    ],
+    ['while the browser is offline', connecting, { offline: true }, { failures: 2, delay: cap }],
+    [
+      'while the browser is offline, the first one',
+      { ...connecting, failures: 0 },
+      { offline: true },
+      { failures: 1, delay: cap },
+    ],
+  ])('%s', (_, state, end, next) => {
+    const error = 'error' in end ? end.error : plain.error
+    const waiting = { name: 'waiting', retryAt: NOW + Number(next.delay), error }
+    expect(after(state, end)).toMatchObject({ ...(next.name || next.delay === undefined ? {} : waiting), ...next })
+  })
 
-describe.each(Object.entries(table) as [StateName, Record<EventName, Expected>][])('while %s', (name, row) => {
-  test.each(Object.entries(row) as [EventName, Expected][])('%s leads to %s', (type, expected) => {
-    const next = step(states[name], events[type], NOW)
-    if (expected === 'same') {
-      expect(next.state).toBe(states[name])
-      expect(next.effects).toEqual([])
-    } else {
-      const [state, ...effects] = expected
-      expect({ name: next.state.name, effects: next.effects }).toEqual({ name: state, effects })
-    }
+  test('in good order before a while is over is no planned one, however soon `resetAfter` is', () => {
+    const end = { ...plain, ...brought, ...inOrder, lived: 4_999 }
+    expect(afterEnd({ ...backoff, resetAfter: 10 }, open, end, NOW)).toMatchObject({ planned: false })
+  })
+
+  test('is followed by at least the base if it was open, however soon the server wants it back', () => {
+    const next = afterEnd(defaultBackoff, { ...open, failures: 0 }, { ...plain, random: 0 }, NOW)
+    expect(next).toMatchObject({ retryAt: NOW + base * 1.1 })
   })
 })
 
-describe('what a state carries', () => {
-  test('an attempt knows since when it runs, how many failed before it and with what', () => {
-    expect(step(states.connecting, events.late, NOW).state).toEqual({ ...states.connecting, late: true })
-    expect(step(states.waiting, events.due, NOW).state).toEqual({
-      name: 'connecting',
-      failures: 2,
-      since: NOW,
-      error: before,
+describe('what counts for the next connection', () => {
+  const waiting = after(open, {})
+  test.each<[state: ReconnectionState, failures: number, mute?: boolean]>([
+    [{ name: 'idle' }, 0],
+    [{ name: 'complete' }, 0],
+    [{ name: 'failed', error: final }, 0],
+    [connecting, 2],
+    [waiting, 3, true],
+    [{ name: 'paused', failures: 2 }, 2],
+    // Who drops a connection that was open has not seen it fail.
+    [open, 0],
+    [{ ...open, mute: true }, 2, true],
+  ])('of %o: %i failures', (state, failures, mute) => {
+    expect(attemptsOf(state)).toMatchObject({ failures, ...(mute && { mute }) })
+  })
+
+  test('grows with connections that say a word and are over', () => {
+    let state = open
+    const delays = [1, 2, 3, 4].map(() => {
+      const next = after(state, soon)
+      state = { ...open, ...attemptsOf(next) }
+      return (next as { delay: number }).delay
     })
-    expect(step(states.idle, events.start, NOW).state).toEqual({ name: 'connecting', failures: 0, since: NOW })
-    expect(step(states.failed, events.start, NOW).state).toEqual({ name: 'connecting', failures: 0, since: NOW })
-  })
-
-  test('a lost connection waits from the moment of its loss, with the newest error', () => {
-    expect(step(states.connecting, events.lost, NOW).state).toEqual({
-      name: 'waiting',
-      failures: 3,
-      retryAt: NOW + 4_000,
-      delay: 4_000,
-      error: after,
-    })
-  })
-
-  test('failures outlive a pause', () => {
-    const paused = step(states.waiting, events.pause, NOW).state
-    expect(step(paused, events.resume, NOW).state).toMatchObject({ name: 'connecting', failures: 2 })
-  })
-})
-
-describe('attempts in a row', () => {
-  const { resetAfter, base } = defaultBackoff
-  const open: ReconnectionState = { name: 'open', failures: 2, since: NOW }
-  const lose = (state: ReconnectionState, how: Partial<Loss>) => step(state, { ...lost, ...how }, NOW).state
-
-  test('are forgotten by bytes, however long it lived', () => {
-    expect(lose(open, { brought: true })).toMatchObject({ failures: 1 })
-    expect(lose(open, { lived: 3_600_000 })).toMatchObject({ failures: 3, mute: true })
-  })
-
-  test('whose connections brought something, and were over soon, are asked less and less often', () => {
-    let state: ReconnectionState = { name: 'open', failures: 0, since: NOW }
-    for (const delay of [1, 2, 4, 8]) {
-      state = lose(state, { brought: true, lived: resetAfter - 1 })
-      expect(state).toMatchObject({ failures: 1, delay: base + delay * base })
-      state = step(step(state, events.due, NOW).state, events.opened, NOW).state
-    }
-    expect(lose(state, { brought: true, lived: resetAfter })).toMatchObject({ failures: 1, delay: 2 * base })
-  })
-
-  test('end with one at once where the server has ended in good order what lived', () => {
-    const planned = lose(open, { brought: true, ended: true, lived: resetAfter })
-    expect(planned).toMatchObject({ name: 'waiting', planned: true, delay: 125 })
-    const next = step(planned, events.due, NOW).state
-    expect(lose(next, {})).toMatchObject({ failures: 2, delay: 2 * base })
-    expect(lose(next, {})).not.toHaveProperty('planned')
-    expect(lose(open, { brought: true, ended: true, lived: resetAfter - 1 })).not.toHaveProperty('planned')
-    expect(lose(open, { brought: true, lived: resetAfter })).not.toHaveProperty('planned')
-    expect(lose(open, { ended: true, lived: resetAfter })).not.toHaveProperty('planned')
-  })
-
-  test('are as far apart as the server says by `retry`, where it ends in good order', () => {
-    let state: ReconnectionState = open
-    for (let round = 0; round < 5; round++) {
-      state = lose(state, { brought: true, ended: true, lived: 10, floor: 3_000 })
-      expect(state).toMatchObject({ delay: 3_000 + base })
-      state = step(step(state, events.due, NOW).state, events.opened, NOW).state
-    }
-  })
-
-  test('go on from a connection that opens after a mute one until it brings something', () => {
-    const mute = step(step(lose(open, {}), events.due, NOW).state, events.opened, NOW).state
-    expect(mute).toEqual({ name: 'open', failures: 3, since: NOW, mute: true })
-    expect(step(mute, events.alive, NOW).state).toEqual({ name: 'open', failures: 0, since: NOW })
-  })
-
-  test('are not counted, and are rare, while the browser says that it is offline', () => {
-    expect(lose(states.connecting, { offline: true })).toMatchObject({ failures: 2, delay: defaultBackoff.cap })
-  })
-
-  test('are none for a connection that was dropped on purpose', () => {
-    expect(step(open, events.replace, NOW).state).toMatchObject({ name: 'connecting', failures: 0 })
-  })
-
-  test('never run beside each other, and none is left behind, whatever happens in whatever order', () => {
-    const anyEvent = fc.oneof(
-      fc.constantFrom<ReconnectionEvent>(...Object.values(events)),
-      fc.record({
-        type: fc.constant('lost' as const),
-        error: fc.constant(after),
-        random: fc.double({ min: 0, max: 0.999, noNaN: true }),
-        floor: fc.nat(400_000),
-        lived: fc.nat(2 * resetAfter),
-        brought: fc.boolean(),
-        ended: fc.boolean(),
-        offline: fc.boolean(),
-      }),
-    )
-    fc.assert(
-      fc.property(fc.array(anyEvent, { maxLength: 60 }), (all) => {
-        let state: ReconnectionState = states.idle
-        for (const event of all) {
-          const was = state
-          const next = step(was, event, NOW)
-          state = next.state
-          const connected = was.name === 'connecting' || was.name === 'open'
-          if (next.effects.includes('connect') && connected) expect(next.effects[0]).toBe('disconnect')
-          const isConnected = state.name === 'connecting' || state.name === 'open'
-          if (connected && !isConnected) expect(next.effects).toContain('disconnect')
-          expect(next.effects.includes('sleep')).toBe(state.name === 'waiting' && was !== state)
-        }
-      }),
-      { numRuns: 300, seed: 7 },
-    )
+    expect(delays).toEqual([2, 3, 5, 9].map((n) => n * base))
   })
 })
 
@@ -335,11 +164,5 @@ describe('the delay before the next attempt', () => {
       backoffDelay({ ...defaultBackoff, jitter: 'none' }, failures, 0),
     )
     expect(delays).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000, 30_000])
-  })
-
-  test('of a connection that was open is at least the base, however soon the server wants it back', () => {
-    const open: ReconnectionState = { name: 'open', failures: 0, since: NOW - 10_000 }
-    const next = createReconnection(defaultBackoff)(open, { ...lost, random: 0 }, NOW)
-    expect(next.state).toMatchObject({ retryAt: NOW + defaultBackoff.base * 1.1 })
   })
 })
