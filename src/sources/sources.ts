@@ -1,12 +1,12 @@
 /** Which source a target is: made once for all channels that want it, and for all tabs where they may share it. */
 import { isSecretHeader } from '../primitives/secret-headers'
 import { enterPage } from './page-sources'
-import { createSnapshotSource, type SnapshotSource } from './snapshot-source'
+import { createSnapshot, type SnapshotSource } from './snapshot'
 import type { SourceContext } from './source-context'
 import { createStreamSource, type StreamSource } from './stream-source'
 import type { TabPlatform } from './tabs/platform'
-import { createSharedSnapshot } from './tabs/shared-snapshot'
 import { createSharedStream } from './tabs/shared-stream'
+import { shareSnapshot } from './tabs/snapshot-share'
 import { isUrl, type Target, targetIdentity } from './target'
 
 export type Share = 'tabs' | 'page'
@@ -45,8 +45,8 @@ export function createSources(context: SourceContext, tabs: TabPlatform | undefi
         target,
         key,
         share,
-        (onEmpty) => createSnapshotSource(target, context, onEmpty),
-        (onEmpty, identity, tabs) => createSharedSnapshot(target, context, onEmpty, identity, tabs),
+        (onEmpty) => createSnapshot(target, context, onEmpty),
+        (onEmpty, identity, tabs) => createSnapshot(target, context, onEmpty, shareSnapshot(context, identity, tabs)),
       ),
     reconsider() {
       if (!settings.flags.tabs) for (const source of [...all()]) source.separate?.()

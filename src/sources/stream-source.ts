@@ -10,8 +10,8 @@ import { createEventStream, type Reconnect, reconnectOf } from '../stream/event-
 import type { Message } from '../stream/messages'
 import type { ReconnectionState } from '../stream/reconnection'
 import { hasLostHistory, streamHeaders } from '../stream/stream-http'
-import { Audience } from './audience'
 import { type ConditionChange, type HeldBack, heldBackState, type PauseReason } from './conditions'
+import { Listeners } from './listeners'
 import { createReplayFilter, type ReplayFilter } from './replay-filter'
 import type { SourceContext } from './source-context'
 import { bodyOf, fixedTarget, headersOf, resolveTarget, type Target } from './target'
@@ -128,12 +128,11 @@ export function createStreamSource(
   let lastOpen: StreamState | undefined
   let stopShowing = () => {}
   let told: StreamState | undefined
-  const audience = new Audience<StreamSink>(context, {
-    whenHidden: (sink) => sink.streamWhenHidden(),
+  const listeners = new Listeners<StreamSink>(context, (sink) => sink.streamWhenHidden(), {
     settle,
     endpoint: () => endpoint,
   })
-  const { sinks } = audience
+  const sinks = listeners.all
 
   const stream = createEventStream({
     clock,
@@ -240,12 +239,12 @@ export function createStreamSource(
     attach(sink) {
       if (sinks.size > 0) counters.shared++
       else if (fixed) withdrawClaim = gate.claim(endpoint, () => 0)
-      audience.add(sink)
+      listeners.add(sink)
       // It may want to be told sooner that the connection is dead.
       if (sinks.size > 1 && sink.idleTimeout() !== undefined) stream.watchSilence()
     },
     detach(sink) {
-      audience.delete(sink)
+      listeners.delete(sink)
       if (sinks.size === 0) dispose()
     },
     restart() {
@@ -267,7 +266,7 @@ export function createStreamSource(
 
   /** Runs if it may, pauses if it may not. */
   function settle(change: ConditionChange): void {
-    const reason = audience.reason() ?? (settings.streaming ? undefined : 'disabled')
+    const reason = listeners.reason() ?? (settings.streaming ? undefined : 'disabled')
     const { name } = stream.state()
     heldBack = reason
     if (isOffline()) cutOffAt ??= clock.elapsed()
@@ -349,7 +348,7 @@ export function createStreamSource(
   function each(run: (sink: Relay) => void): void {
     // That everybody has left is no news of the stream.
     if (relay && sinks.size > 0) run(relay)
-    audience.each(run)
+    listeners.each(run)
   }
 }
 

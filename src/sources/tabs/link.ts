@@ -45,8 +45,7 @@ export interface Link {
   state(): ElectionState
   /** A tab that waits for the lock follows nobody before it has heard from a leader. */
   role(): 'leader' | 'follower' | 'solo' | undefined
-  /** `alone`: this page serves itself. */
-  join(alone: boolean): void
+  join(): void
   /** Leaves: the lock is free and the channel closed before it returns. */
   park(): void
   /** From now on this page serves itself; what runs goes on. */
@@ -124,9 +123,9 @@ export function createLink(
           : state === 'standby' && epoch > 0
             ? 'follower'
             : undefined,
-    join(alone) {
-      // A browser may have channels, and refuse to open one.
-      channel = alone ? undefined : attempt(() => open(name))
+    join() {
+      // A browser may have channels, and refuse to open one: then this page serves itself.
+      channel = attempt(() => open(name))
       send(channel ? 'join' : 'alone')
     },
     park: () => send('park'),

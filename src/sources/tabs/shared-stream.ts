@@ -5,8 +5,8 @@
 
 import { soon } from '../../primitives/platform'
 import { charactersOf, type Message } from '../../stream/messages'
-import { Audience } from '../audience'
 import { heldBackState, type PauseReason } from '../conditions'
+import { Listeners } from '../listeners'
 import { createReplayFilter } from '../replay-filter'
 import type { SourceContext } from '../source-context'
 import { createStreamSource, type Relay, type StreamSink, type StreamSource, type StreamState } from '../stream-source'
@@ -59,12 +59,11 @@ export function createSharedStream(
   let duplicates = 0
   let cancelTick = () => {}
   let catchingUp: CatchUp | undefined
-  const audience = new Audience<StreamSink>(context, {
-    whenHidden: (sink) => sink.streamWhenHidden(),
+  const listeners = new Listeners<StreamSink>(context, (sink) => sink.streamWhenHidden(), {
     settle,
     endpoint: () => local.endpoint(),
   })
-  const { sinks } = audience
+  const sinks = listeners.all
   /** Stands in for the channels of this tab that have left, while other tabs follow what cannot be asked again. */
   const keeper: StreamSink = { ...onlooker, streamWhenHidden: () => 'keep' }
   let local = createLocal()
@@ -172,7 +171,7 @@ export function createSharedStream(
 
   function attach(sink: StreamSink): void {
     const follows = sinks.size > 0 && !isRunning()
-    audience.add(sink)
+    listeners.add(sink)
     if (isRunning()) local.attach(sink)
     else if (follows) {
       counters.shared++
@@ -182,8 +181,7 @@ export function createSharedStream(
 
   function detach(sink: StreamSink): void {
     if (isRunning()) local.detach(sink)
-    audience.delete(sink)
-    if (sinks.size > 0) return
+    if (!listeners.delete(sink)) return
     park()
     filter.clear()
     onEmpty()
@@ -223,15 +221,15 @@ export function createSharedStream(
 
   function tell(): void {
     const now = stateNow()
-    audience.each((sink) => sink.onStream(now))
+    listeners.each((sink) => sink.onStream(now))
   }
 
   /** Takes part while it may; what may not run here is left to the other tabs. */
   function settle(): void {
     const before = heldBack
-    heldBack = audience.reason() ?? (settings.streaming ? undefined : 'disabled')
+    heldBack = listeners.reason() ?? (settings.streaming ? undefined : 'disabled')
     if (!heldBack) {
-      if (link.state() === 'parked') link.join(false)
+      if (link.state() === 'parked') link.join()
     } else {
       park()
       if (heldBack !== before) tell()
@@ -281,7 +279,7 @@ export function createSharedStream(
     else if (type === 'pong') onSign(message)
     else if (type === 'gap') {
       const { why } = message
-      if (typeof why === 'string') audience.each((sink) => sink.onGap(why))
+      if (typeof why === 'string') listeners.each((sink) => sink.onGap(why))
     } else if (type === 'batch') {
       const batch = batchOf(message)
       if (!batch) return
@@ -343,7 +341,7 @@ export function createSharedStream(
       filter.expectReplay()
       if (events && isFollowing) deliver(events)
       if (typeof states === 'object' && states !== null)
-        audience.each((sink) => sink.take(states as Record<string, unknown>))
+        listeners.each((sink) => sink.take(states as Record<string, unknown>))
       if (cursor === '') cursor = theirs
       hasPast ||= at > 0
       advance({ type: 'joined', epoch, n: at })
@@ -381,7 +379,7 @@ export function createSharedStream(
   }
 
   function restartAll(why?: string): void {
-    audience.each((sink) => sink.onRestart(why))
+    listeners.each((sink) => sink.onRestart(why))
   }
 
   /** What its leader no longer knows, this tab fetches for itself. */
@@ -433,7 +431,7 @@ export function createSharedStream(
     former = unjoined
     cursor = messages.at(-1)?.lastEventId || cursor
     hasPast = true
-    audience.each((sink) => sink.onMessages(messages))
+    listeners.each((sink) => sink.onMessages(messages))
   }
 }
 
