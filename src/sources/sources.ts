@@ -3,10 +3,10 @@ import { isSecretHeader } from '../primitives/secret-headers'
 import { enterPage } from './page-sources'
 import { createSnapshot, type SnapshotSource } from './snapshot'
 import type { SourceContext } from './source-context'
-import { createStreamSource, type StreamSource } from './stream-source'
+import { createStream, type StreamSource } from './stream'
 import type { TabPlatform } from './tabs/platform'
-import { createSharedStream } from './tabs/shared-stream'
 import { shareSnapshot } from './tabs/snapshot-share'
+import { shareStream } from './tabs/stream-share'
 import { isUrl, type Target, targetIdentity } from './target'
 
 export type Share = 'tabs' | 'page'
@@ -36,9 +36,10 @@ export function createSources(context: SourceContext, tabs: TabPlatform | undefi
         key,
         share,
         (onEmpty, identity) => createPageStream(onEmpty, identity, target, lastEventId),
-        (onEmpty, identity, tabs) => createSharedStream(target, context, onEmpty, identity, tabs, lastEventId),
+        (onEmpty, identity, tabs) =>
+          createStream(target, context, onEmpty, lastEventId, shareStream(context, identity, tabs)),
       ),
-    streamSince: (target, lastEventId) => createStreamSource(target, context, () => {}, { lastEventId }),
+    streamSince: (target, lastEventId) => createStream(target, context, () => {}, lastEventId),
     snapshot: (target, key, share) =>
       find(
         snapshots,
@@ -110,7 +111,7 @@ export function createSources(context: SourceContext, tabs: TabPlatform | undefi
       entry.leave()
       onEmpty()
     }
-    const stream = createStreamSource(target, context, gone, { lastEventId })
+    const stream = createStream(target, context, gone, lastEventId)
     if (entry.isDuplicate) {
       const endpoint = stream.endpoint()
       const message = `${endpoint} is open in another client of this page too: share one with \`getClient()\`, or pass one client around.`

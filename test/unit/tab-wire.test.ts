@@ -495,33 +495,3 @@ test('what cannot be cloned is told, and the tab goes on', async () => {
   world.close()
   vi.restoreAllMocks()
 })
-
-test('what a leader relays before it has said where it stands is held up to a bound, counted, and let go of', async () => {
-  const world = createWorld()
-  const journal = createModelledJournal(world, { ids: true, extra: 0 })
-  const tab = world.open()
-  const client = composeClient({ environment: 'test', clock: tab.clock, fetch: journal.fetchOf(tab) }, tab.platform)
-  const subscription = await tab.act(() => client.subscribe('https://example.com/stream', {}))
-  await world.clock.advance(1_000)
-  const e = world.clock.now() + 1_000
-  const data = 'x'.repeat(1_000_000)
-  for (let n = 0; n < 20; n += 1)
-    world.shout('millrace2 stream', {
-      type: 'batch',
-      from: 'ghost',
-      e,
-      n,
-      cursor: `g${n}`,
-      restart: false,
-      events: [{ event: '', data, lastEventId: `g${n}` }],
-    })
-  await world.clock.advance(2)
-  // Two bytes a character, four of the events.
-  expect(client.stats().memory).toBeGreaterThan(8e6)
-  expect(client.stats().memory).toBeLessThan(9e6)
-  await tab.act(() => subscription.unsubscribe())
-  await world.clock.advance(2_000)
-  expect(client.stats()).toMatchObject({ memory: 0, channels: [] })
-  client.close()
-  world.close()
-})

@@ -6,7 +6,7 @@ import type { AlertCode } from '../../primitives/alerts'
 import type { Timers } from '../../primitives/clock'
 import { attempt, soon } from '../../primitives/platform'
 import { type ElectionEvent, type ElectionState, elect } from './election'
-import { malformed, type TabChannel, type TabPlatform } from './platform'
+import { MOST_TABS, malformed, type TabChannel, type TabPlatform } from './platform'
 
 /** What every message says; the rest depends on its type. */
 export interface TabMessage {
@@ -51,6 +51,9 @@ export interface Link {
   /** From now on this page serves itself; what runs goes on. */
   separate(): void
   post(type: string, fields?: object): void
+  /** As a leader: says it if anybody follows. */
+  relay(type: string, fields?: object): void
+  hasFollowers(): boolean
   /** Tells the leader who is here, and asks where it stands; once however often it is called in one go. */
   greet(): void
 }
@@ -88,6 +91,8 @@ export function createLink(
   let pulseAt = 0
   let stopTimer = () => {}
   let isGreeting = false
+  /** As a leader: who was heard of, and has not left. */
+  const followers = new Set<string>()
 
   const effects = {
     open: openChannel,
@@ -131,6 +136,10 @@ export function createLink(
     park: () => send('park'),
     separate: () => send('separate'),
     post,
+    relay(type, fields) {
+      if (followers.size > 0) post(type, fields)
+    },
+    hasFollowers: () => followers.size > 0,
     greet,
   }
 
@@ -144,6 +153,7 @@ export function createLink(
     const next = elect(state, event)
     if (next.effects.length === 0) return
     stopTimer()
+    if (next.state !== before) followers.clear()
     state = next.state
     for (const effect of next.effects) effects[effect]()
     if (state !== before) hooks.onRole()
@@ -256,6 +266,8 @@ export function createLink(
         hooks.onLeader(e)
       }
     } else if (state !== 'leading') return
+    else if (type === 'bye') followers.delete(from)
+    else if (followers.size < MOST_TABS) followers.add(from)
     // It answers what this tab was about to ask because of its epoch.
     if (type === 'welcome') isGreeting = false
     if (type === 'hello') post('welcome', { to: from, ...hooks.welcome(message) })

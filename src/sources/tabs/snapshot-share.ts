@@ -7,7 +7,7 @@ import { attempt } from '../../primitives/platform'
 import type { AskKind, Question, SnapshotCore, SnapshotShare } from '../snapshot'
 import type { SourceContext } from '../source-context'
 import { createLink, type TabMessage } from './link'
-import { MOST_TABS, type TabPlatform, tabName } from './platform'
+import { type TabPlatform, tabName } from './platform'
 import { isHeaderList, packError, unpackError } from './wire'
 
 /** An answer, as it is told. */
@@ -21,7 +21,6 @@ const TRANSIT = 1_000
 export const shareSnapshot =
   ({ clock, alert, requests }: SourceContext, identity: string, tabs: TabPlatform) =>
   (core: SnapshotCore): SnapshotShare => {
-    const followers = new Set<string>()
     /** What this tab waits for, and the leader that was asked. */
     let asked:
       | { readonly question: Question; readonly number: number; of: string; readonly done: () => void }
@@ -34,11 +33,10 @@ export const shareSnapshot =
     let shortestAt = 0
 
     const link = createLink(tabs, tabName('snapshot', identity), clock, alert, {
-      start: turn,
-      stop: turn,
+      start: core.turn,
+      stop: core.turn,
       greeting: () => ({}),
-      welcome({ from }) {
-        note(from)
+      welcome() {
         const last = core.last()
         const trouble = core.trouble()
         return {
@@ -74,27 +72,14 @@ export const shareSnapshot =
           pose()
         })
       },
-      asking: () => tell('asking'),
-      hasFollowers: () => followers.size > 0,
+      asking: () => link.relay('asking'),
+      hasFollowers: link.hasFollowers,
       interval: () => (isCurrent() ? shortest : Infinity),
       tell(answer) {
-        if (!answer || answer.isEmpty) tell('nothing')
-        else if (followers.size > 0) tell('body', bodyOf(answer))
+        if (!answer || answer.isEmpty) link.relay('nothing')
+        else if (link.hasFollowers()) link.post('body', bodyOf(answer))
       },
-      tellTrouble: ({ error, ...trouble }) => tell('trouble', { ...trouble, error: packError(error) }),
-    }
-
-    function turn(): void {
-      followers.clear()
-      core.turn()
-    }
-
-    function tell(type: string, fields?: object): void {
-      if (followers.size > 0) link.post(type, fields)
-    }
-
-    function note(from: string): void {
-      if (followers.size < MOST_TABS) followers.add(from)
+      tellTrouble: ({ error, ...trouble }) => link.relay('trouble', { ...trouble, error: packError(error) }),
     }
 
     /** Whoever wanted it asks again and again. */
@@ -116,7 +101,6 @@ export const shareSnapshot =
       const { type, from, number, e } = message
       if (e !== undefined) leader = `${from} ${e}`
       if (type === 'ask') onAsk(message)
-      else if (type === 'bye') followers.delete(from)
       else if (type === 'done') {
         if (asked?.number === number) asked?.done()
       } else if (type === 'asking') core.onAsk()
@@ -127,7 +111,6 @@ export const shareSnapshot =
     }
 
     function onAsk({ from, number, kind, fresh, maxAge, every }: TabMessage): void {
-      note(from)
       const pace = typeof every === 'number' && every > 0 ? every : Infinity
       if (pace <= shortest || !isCurrent()) {
         shortest = pace

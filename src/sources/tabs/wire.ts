@@ -2,7 +2,7 @@
 import { MillraceError, type MillraceErrorCode } from '../../primitives/errors'
 import type { Message } from '../../stream/messages'
 import type { SnapshotState } from '../snapshot'
-import type { StreamState } from '../stream-source'
+import type { StreamState } from '../stream'
 
 type State = StreamState | SnapshotState
 
