@@ -207,12 +207,14 @@ export const shareStream =
       const { type, n, cursor } = message
       const events = unpackMessages(message.events)
       if (type !== 'batch' || !events || former === undefined || n !== former || typeof cursor !== 'string') return
-      const [joined, end] = [next, former + events.length]
-      // The next leader, or the server, may say it once more.
+      const [joined, end, mine] = [next, former + events.length, core.cursor()]
       apply(message, events, cursor, end)
+      // The next leader, or the server, may say it once more.
       core.receive([], true)
       next = joined
       former = end
+      // It has begun where it knew of nothing.
+      if (leads() && mine === '') core.run()
     }
 
     function onWelcome(message: TabMessage, n: number, theirs: string, events: readonly Message[] | undefined): void {
