@@ -1,12 +1,12 @@
 /** Which source a target is: made once for all channels that want it, and for all tabs where they may share it. */
 import { isSecretHeader } from '../primitives/secret-headers'
 import { enterPage } from './page-sources'
-import { createSnapshotSource, type SnapshotSource } from './snapshot-source'
+import { createSnapshot, type SnapshotSource } from './snapshot'
 import type { SourceContext } from './source-context'
-import { createStreamSource, type StreamSource } from './stream-source'
+import { createStream, type StreamSource } from './stream'
 import type { TabPlatform } from './tabs/platform'
-import { createSharedSnapshot } from './tabs/shared-snapshot'
-import { createSharedStream } from './tabs/shared-stream'
+import { shareSnapshot } from './tabs/snapshot-share'
+import { shareStream } from './tabs/stream-share'
 import { isUrl, type Target, targetIdentity } from './target'
 
 export type Share = 'tabs' | 'page'
@@ -36,17 +36,18 @@ export function createSources(context: SourceContext, tabs: TabPlatform | undefi
         key,
         share,
         (onEmpty, identity) => createPageStream(onEmpty, identity, target, lastEventId),
-        (onEmpty, identity, tabs) => createSharedStream(target, context, onEmpty, identity, tabs, lastEventId),
+        (onEmpty, identity, tabs) =>
+          createStream(target, context, onEmpty, lastEventId, shareStream(context, identity, tabs)),
       ),
-    streamSince: (target, lastEventId) => createStreamSource(target, context, () => {}, { lastEventId }),
+    streamSince: (target, lastEventId) => createStream(target, context, () => {}, lastEventId),
     snapshot: (target, key, share) =>
       find(
         snapshots,
         target,
         key,
         share,
-        (onEmpty) => createSnapshotSource(target, context, onEmpty),
-        (onEmpty, identity, tabs) => createSharedSnapshot(target, context, onEmpty, identity, tabs),
+        (onEmpty) => createSnapshot(target, context, onEmpty),
+        (onEmpty, identity, tabs) => createSnapshot(target, context, onEmpty, shareSnapshot(context, identity, tabs)),
       ),
     reconsider() {
       if (!settings.flags.tabs) for (const source of [...all()]) source.separate?.()
@@ -110,7 +111,7 @@ export function createSources(context: SourceContext, tabs: TabPlatform | undefi
       entry.leave()
       onEmpty()
     }
-    const stream = createStreamSource(target, context, gone, { lastEventId })
+    const stream = createStream(target, context, gone, lastEventId)
     if (entry.isDuplicate) {
       const endpoint = stream.endpoint()
       const message = `${endpoint} is open in another client of this page too: share one with \`getClient()\`, or pass one client around.`

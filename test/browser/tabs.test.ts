@@ -299,7 +299,7 @@ describe('all tabs together', () => {
     await world.isSettled(tab)
     const names = await tab.run<string[]>('navigator.locks.query().then(({ held }) => held.map(({ name }) => name))')
     expect(names).toHaveLength(2)
-    for (const name of names) expect(name).toMatch(/^millrace1 (stream|slot) [0-9a-z]+$/)
+    for (const name of names) expect(name).toMatch(/^millrace2 (stream|slot) [0-9a-z]+$/)
   })
 })
 

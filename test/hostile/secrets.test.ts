@@ -482,7 +482,7 @@ test('tabs name and tell each other no secret but the data itself', async () => 
     expect([...kinds]).toContain(kind)
   expect(
     [...names].filter(
-      (name) => !/^millrace1 (control|slot|snapshot|stream|identity) [0-9a-z]+( \(waiting\))?$/.test(name),
+      (name) => !/^millrace2 (control|slot|snapshot|stream|identity) [0-9a-z]+( \(waiting\))?$/.test(name),
     ),
   ).toEqual([])
   // An answer and its head are what tabs share, and which URL was changed they must know.

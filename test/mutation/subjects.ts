@@ -32,7 +32,6 @@ export const subjects: { readonly [file: string]: { readonly [line: string]: str
   'network/slots': {},
   'network/token-bucket': {},
   'sources/replay-filter': {},
-  'sources/tabs/chain': {},
   'sources/tabs/election': {},
   'sources/tabs/wire': {},
   'registry/channel-state': {},

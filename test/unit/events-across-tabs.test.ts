@@ -86,6 +86,10 @@ describe('nothing is lost, doubled or reported missing', () => {
       ...[{ do: 'hang', tab: 3 } as const, wait(16_000), steal, wait(20), { do: 'freeze', tab: 2 } as const, append],
     ],
     [
+      'the lock is taken away while the first event is on its way',
+      ...[open, open, wait(20), append, wait(3), steal, wait(0), wait(0), open],
+    ],
+    [
       'the clock is between two milliseconds',
       open,
       open,

@@ -189,7 +189,7 @@ class Play {
         tab.lag = deed.ms
         return
       case 'steal the lock':
-        return world.locks.rob('millrace1 stream')
+        return world.locks.rob('millrace2 stream')
       case 'drop connections':
         return journal.drop()
       case 'outage':
@@ -305,7 +305,7 @@ class Play {
     if (journal.open !== Math.min(1, awake.length)) wrong.push(`${journal.open} connections for ${awake.length} tabs`)
     const leaders = awake.filter(({ client }) => client.stats().tabs.leading === 1)
     if (leaders.length !== Math.min(1, awake.length)) wrong.push(`${leaders.length} leaders of ${awake.length} tabs`)
-    const holders = world.locks.holders('millrace1 stream').map(({ number }) => number)
+    const holders = world.locks.holders('millrace2 stream').map(({ number }) => number)
     if (awake.length > 0 && holders.join() !== leaders.map(({ tab }) => tab.number).join())
       wrong.push(`the lock is held by ${holders}`)
     for (const { tab, client, hearings } of awake) {
@@ -349,7 +349,7 @@ class Play {
     const { journal, world } = this
     const left = [
       ...world.locks.names().map((name) => `the lock ${name}`),
-      ...world.channels().filter((name) => !name.startsWith('millrace1 control')),
+      ...world.channels().filter((name) => !name.startsWith('millrace2 control')),
       ...this.there.flatMap(({ tab }) =>
         tab
           .pendingTimers()

@@ -6,7 +6,7 @@ import type { AlertCode } from '../../primitives/alerts'
 import type { Timers } from '../../primitives/clock'
 import { attempt, soon } from '../../primitives/platform'
 import { type ElectionEvent, type ElectionState, elect } from './election'
-import { malformed, type TabChannel, type TabPlatform } from './platform'
+import { MOST_TABS, malformed, type TabChannel, type TabPlatform } from './platform'
 
 /** What every message says; the rest depends on its type. */
 export interface TabMessage {
@@ -45,13 +45,15 @@ export interface Link {
   state(): ElectionState
   /** A tab that waits for the lock follows nobody before it has heard from a leader. */
   role(): 'leader' | 'follower' | 'solo' | undefined
-  /** `alone`: this page serves itself. */
-  join(alone: boolean): void
+  join(): void
   /** Leaves: the lock is free and the channel closed before it returns. */
   park(): void
   /** From now on this page serves itself; what runs goes on. */
   separate(): void
   post(type: string, fields?: object): void
+  /** As a leader: says it if anybody follows. */
+  relay(type: string, fields?: object): void
+  hasFollowers(): boolean
   /** Tells the leader who is here, and asks where it stands; once however often it is called in one go. */
   greet(): void
 }
@@ -89,6 +91,8 @@ export function createLink(
   let pulseAt = 0
   let stopTimer = () => {}
   let isGreeting = false
+  /** As a leader: who was heard of, and has not left. */
+  const followers = new Set<string>()
 
   const effects = {
     open: openChannel,
@@ -124,14 +128,18 @@ export function createLink(
           : state === 'standby' && epoch > 0
             ? 'follower'
             : undefined,
-    join(alone) {
-      // A browser may have channels, and refuse to open one.
-      channel = alone ? undefined : attempt(() => open(name))
+    join() {
+      // A browser may have channels, and refuse to open one: then this page serves itself.
+      channel = attempt(() => open(name))
       send(channel ? 'join' : 'alone')
     },
     park: () => send('park'),
     separate: () => send('separate'),
     post,
+    relay(type, fields) {
+      if (followers.size > 0) post(type, fields)
+    },
+    hasFollowers: () => followers.size > 0,
     greet,
   }
 
@@ -145,6 +153,7 @@ export function createLink(
     const next = elect(state, event)
     if (next.effects.length === 0) return
     stopTimer()
+    if (next.state !== before) followers.clear()
     state = next.state
     for (const effect of next.effects) effects[effect]()
     if (state !== before) hooks.onRole()
@@ -257,6 +266,8 @@ export function createLink(
         hooks.onLeader(e)
       }
     } else if (state !== 'leading') return
+    else if (type === 'bye') followers.delete(from)
+    else if (followers.size < MOST_TABS) followers.add(from)
     // It answers what this tab was about to ask because of its epoch.
     if (type === 'welcome') isGreeting = false
     if (type === 'hello') post('welcome', { to: from, ...hooks.welcome(message) })

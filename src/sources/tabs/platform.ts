@@ -50,7 +50,7 @@ export const malformed: Alert = {
 }
 
 /** Locks and channels of another major version of the protocol have other names: they neither talk nor break. */
-const PROTOCOL = 1
+const PROTOCOL = 2
 
 /**
  * The name of a lock or channel. Names can be seen by every script of the origin, so what tells of a URL or a person is

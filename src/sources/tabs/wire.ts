@@ -1,8 +1,8 @@
 /** What is said between tabs about a source, made fit for the way, and checked on arrival: any script of the origin can post. */
 import { MillraceError, type MillraceErrorCode } from '../../primitives/errors'
 import type { Message } from '../../stream/messages'
-import type { SnapshotState } from '../snapshot-source'
-import type { StreamState } from '../stream-source'
+import type { SnapshotState } from '../snapshot'
+import type { StreamState } from '../stream'
 
 type State = StreamState | SnapshotState
 
