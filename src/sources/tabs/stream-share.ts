@@ -282,6 +282,11 @@ export const shareStream =
 
     function giveUp(): void {
       if (!goal) return
+      if (core.isShown()) {
+        // It misses nothing: it is the leader that does not move.
+        goal = undefined
+        return link.greet()
+      }
       missed('they could not be fetched')
       meet(goal.n)
     }
