@@ -28,19 +28,21 @@ const shared: Options = {
 // Not tsup's `clean`: the builds below run side by side, and one would clean away what the other has written.
 rmSync('dist', { recursive: true, force: true })
 
+const library: Options = {
+  ...shared,
+  // Neither Node's nor a browser's: esbuild leaves `process.env.NODE_ENV` to the user's bundler.
+  platform: 'neutral',
+  // Entries reach the core by its public name, and so share the one copy that the page has.
+  external: [/^millrace(\/|$)/, 'react'],
+  // Declarations that we show but do not install are copied in.
+  dts: { entry, resolve: ['@standard-schema/spec'] },
+  sourcemap: true,
+}
+
 export default defineConfig([
-  {
-    ...shared,
-    entry,
-    format: ['esm', 'cjs'],
-    // Neither Node's nor a browser's: esbuild leaves `process.env.NODE_ENV` to the user's bundler.
-    platform: 'neutral',
-    // Entries reach the core by its public name, and so share the one copy that the page has.
-    external: [/^millrace(\/|$)/, 'react'],
-    // Declarations that we show but do not install are copied in.
-    dts: { resolve: ['@standard-schema/spec'] },
-    sourcemap: true,
-  },
+  // What tabs take is a chunk, and an entry for its name alone: a page may preload it.
+  { ...library, format: ['esm'], entry: { ...entry, tabs: 'src/sources/tabs/parts.ts' } },
+  { ...library, format: ['cjs'], entry },
   {
     ...shared,
     entry: { millrace: 'src/vanilla/global.ts' },

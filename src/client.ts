@@ -20,10 +20,10 @@ import type { Observer, SubscribeOptions, Subscription } from './registry/subscr
 import { createConditions } from './sources/conditions'
 import type { SourceContext } from './sources/source-context'
 import { createSources } from './sources/sources'
-import { createStreamSlots } from './sources/stream-slots'
-import { createTabControl } from './sources/tabs/control'
+import { createStreamSlots, type StreamSlots } from './sources/stream-slots'
+import { createTabs } from './sources/tabs/arrival'
+import type { TabControl } from './sources/tabs/control'
 import { browserTabs, type TabPlatform } from './sources/tabs/platform'
-import { createTabSlots } from './sources/tabs/tab-slots'
 import { isUrl } from './sources/target'
 import { channelStats, endpointStats, healthOf } from './stats'
 
@@ -57,7 +57,7 @@ export function createClient(options: ClientOptions = {}): Client {
 }
 
 /** The same with other tabs than the browser's, for tests. */
-export function composeClient(options: ClientOptions, tabs: TabPlatform | undefined): Client {
+export function composeClient(options: ClientOptions, platform: TabPlatform | undefined): Client {
   let given = options
   const settings: ClientSettings = settingsOf(options)
   const lag = watchLag(
@@ -71,6 +71,9 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
   const printed = new Set<string>()
   const alert = createAlerts(clock, () => settings.thresholds.alertEvery, tellAlert)
   let memory = 0
+  const tabs = platform && createTabs(platform, clock, alert)
+  let control: TabControl | undefined
+  let tabSlots: StreamSlots | undefined
   let closed: MillraceError | undefined
   let stopCpu: (() => void) | undefined
   let stopStats: (() => void) | undefined
@@ -82,9 +85,9 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     alert,
     onRequest: (record) => emitter.emit('request', () => record),
     account,
-    onKept: (answer) => control?.answered(answer),
-    onChanged: (url) => control?.changed(url),
-    onRefused: (endpoint, ms, who) => control?.refused(endpoint, ms, who),
+    onKept: (answer) => withTabs((others) => others.answered(answer)),
+    onChanged: (url) => withTabs((others) => others.changed(url)),
+    onRefused: (endpoint, ms, who) => withTabs((others) => others.refused(endpoint, ms, who)),
   }
   const gate = createGate(network)
   const sender = createSender(gate, network)
@@ -98,7 +101,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     sender,
     requests,
     conditions,
-    slots: tabs ? createTabSlots(tabs, pageSlots) : pageSlots,
+    slots: { enter: (...asked) => slotsNow().enter(...asked) },
   }
   const sources = createSources(source, tabs)
   const registry = createRegistry(source, sources, {
@@ -112,7 +115,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
       if (emitter.has('event')) emitter.emit('event', () => ({ key, event }))
     },
     onSubscribe(record) {
-      control?.open()
+      withTabs((others) => others.open())
       stopCpu ??= watchCpu(() => lag.isLate() && underPressure('The CPU is under critical pressure', 1))
       emitter.emit('subscribe', () => record)
     },
@@ -125,21 +128,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     },
   })
 
-  const control =
-    tabs &&
-    createTabControl(tabs, {
-      identity: () => settings.identity,
-      onLeft() {
-        conditions.identify(false)
-        leaveIdentity()
-        tellIdentity()
-      },
-      onInvalidate: invalidateHere,
-      onAnswer: requests.learn,
-      onChanged: (url) => requests.forget((cached) => cached === url),
-      onRefused: gate.refuse,
-      alert,
-    })
+  if (settings.flags.tabs) tabs?.parts()
 
   const client: ConfigurableClient = {
     subscribe,
@@ -189,6 +178,33 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     },
   }
   return client
+
+  /** Says it to the other tabs, once what that takes is here. */
+  function withTabs(say: (others: TabControl) => void): void {
+    tabs?.whenHere(({ createTabControl }) => {
+      if (closed) return
+      control ??= createTabControl(tabs.platform, {
+        identity: () => settings.identity,
+        onLeft() {
+          conditions.identify(false)
+          leaveIdentity()
+          tellIdentity()
+        },
+        onInvalidate: invalidateHere,
+        onAnswer: requests.learn,
+        onChanged: (url) => requests.forget((cached) => cached === url),
+        onRefused: gate.refuse,
+        alert,
+      })
+      say(control)
+    })
+  }
+
+  function slotsNow(): StreamSlots {
+    const parts = tabs?.parts()
+    if (tabs && parts) tabSlots ??= parts.createTabSlots(tabs.platform, pageSlots)
+    return tabSlots ?? pageSlots
+  }
 
   function throwIfClosed(): void {
     if (closed) throw closed
@@ -246,7 +262,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
 
   function invalidate(match: string | URL | readonly unknown[]): void {
     if (closed) return
-    control?.invalidate(Array.isArray(match) ? match : String(match))
+    withTabs((others) => others.invalidate(Array.isArray(match) ? match : String(match)))
     invalidateHere(match)
   }
 
@@ -304,7 +320,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     // What was asked while it was not known may be somebody else's.
     const isNews = isOther || !conditions.isIdentified
     conditions.identify(true)
-    if (isOther && before !== null) control?.left(before)
+    if (isOther && before !== null) withTabs((others) => others.left(before))
     Object.assign(settings, { identity })
     if (isNews) leaveIdentity()
     // Who has signed in again has new credentials, under the same name too.

@@ -12,6 +12,7 @@ import { endpointOf } from '../primitives/url'
 import { type ConditionChange, heldBackState, type PauseReason } from './conditions'
 import { Listeners, least } from './listeners'
 import type { SourceContext } from './source-context'
+import type { Sharing } from './tabs/arrival'
 import { bodyOf, fixedTarget, headersOf, resolveTarget, type Target } from './target'
 
 export type SnapshotState =
@@ -69,6 +70,8 @@ export interface SnapshotSource {
   pull(kind: AskKind, fresh: boolean, maxAge?: number): Promise<void>
   /** From now on this page serves itself. */
   separate?(): void
+  /** What it takes to share with other tabs is here, or late. */
+  reconsider?(): void
 }
 
 export type AskKind = Passage['kind']
@@ -81,6 +84,8 @@ export interface Question {
   /** Its answer must not be to anything that was sent before it. */
   isFresh: boolean
   isSent: boolean
+  /** Asked by this tab, not by another. */
+  isHere: boolean
   readonly controller: AbortController
   done: Promise<void>
 }
@@ -142,7 +147,7 @@ export function createSnapshot(
   target: Target,
   context: SourceContext,
   onEmpty: () => void,
-  shareOf?: (core: SnapshotCore) => SnapshotShare,
+  tabs?: Sharing<SnapshotCore, SnapshotShare>,
 ): SnapshotSource {
   const { clock, settings, conditions, gate, requests, counters, alert } = context
   const fixed = typeof target === 'function' ? undefined : fixedTarget(target, settings.baseUrl)
@@ -172,7 +177,7 @@ export function createSnapshot(
     endpoint: () => endpoint,
   })
   const sinks = listeners.all
-  const share = shareOf?.({
+  const core: SnapshotCore = {
     endpoint: () => endpoint,
     interval,
     last: () => last,
@@ -184,11 +189,13 @@ export function createSnapshot(
     hearTrouble,
     turn,
     tell: () => set(state),
-  })
+  }
+  let sharing = tabs
+  let share = sharing?.share(core)
 
   return {
     state: () => state,
-    role: () => (share ? share.role() : 'solo'),
+    role: () => (share ? share.role() : isHere() ? 'solo' : undefined),
     endpoint: () => endpoint,
     attach(sink) {
       askedBefore ||= sink.again
@@ -213,7 +220,25 @@ export function createSnapshot(
       settle()
     },
     pull,
-    separate: () => share?.separate(),
+    separate() {
+      if (share) return share.separate()
+      sharing = undefined
+      look()
+    },
+    reconsider() {
+      share ??= sharing?.share(core)
+      look()
+    },
+  }
+
+  /** Whether this tab is the one that asks. */
+  function isHere(): boolean {
+    return share ? share.leads() : !sharing?.waits()
+  }
+
+  function look(): void {
+    settle()
+    if (!underWay?.isHere) turn()
   }
 
   /** What is polled needs a budget of its own, at the endpoint that it turns out to be. */
@@ -252,7 +277,7 @@ export function createSnapshot(
     const held = listeners.reason()
     if (held) {
       // A hidden page may finish what it asks for; a frozen one would wait for ever. With other tabs, they ask.
-      if (held === 'hidden' && !conditions.isFrozen && !share) cancelTimer()
+      if (held === 'hidden' && !conditions.isFrozen && !sharing) cancelTimer()
       else stop()
       share?.park()
       set(heldBackState(held))
@@ -322,14 +347,22 @@ export function createSnapshot(
       before.controller.abort()
     }
     const held = listeners.reason()
-    if (held && (share || held !== 'hidden')) return Promise.resolve()
+    if (held && (sharing || held !== 'hidden')) return Promise.resolve()
     if (interval() !== undefined) gridAt ??= clock.elapsed()
     return begin(kind, fresh, maxAge)
   }
 
   function begin(kind: AskKind, isFresh: boolean, maxAge: number): Promise<void> {
     const controller = new AbortController()
-    const question: Question = { kind, maxAge, controller, isFresh, isSent: false, done: Promise.resolve() }
+    const question: Question = {
+      kind,
+      maxAge,
+      controller,
+      isFresh,
+      isSent: false,
+      isHere: isHere(),
+      done: Promise.resolve(),
+    }
     underWay = question
     question.done = ask(question).then((next) => {
       if (underWay !== question) return underWay?.done
@@ -354,8 +387,8 @@ export function createSnapshot(
     const { kind, maxAge } = question
     const { signal } = question.controller
     if (listeners.map((sink) => sink.onAsk()).includes(true)) question.isFresh = true
-    if (share && !share.leads()) {
-      await share.ask(question)
+    if (!question.isHere) {
+      await (share ? share.ask(question) : new Promise((resolve) => signal.addEventListener('abort', resolve)))
       return undefined
     }
     count(1)
@@ -528,7 +561,7 @@ export function createSnapshot(
   function turn(): void {
     unfollow?.stop()
     unfollow = undefined
-    if (!underWay) return
+    if (!underWay || (underWay.isHere && isHere())) return
     underWay.controller.abort()
     void begin(underWay.kind, underWay.isFresh, underWay.maxAge)
   }

@@ -4,9 +4,8 @@ import { enterPage } from './page-sources'
 import { createSnapshot, type SnapshotSource } from './snapshot'
 import type { SourceContext } from './source-context'
 import { createStream, type StreamSource } from './stream'
-import type { TabPlatform } from './tabs/platform'
-import { shareSnapshot } from './tabs/snapshot-share'
-import { shareStream } from './tabs/stream-share'
+import type { Sharing, Tabs } from './tabs/arrival'
+import type { TabParts } from './tabs/platform'
 import { isUrl, type Target, targetIdentity } from './target'
 
 export type Share = 'tabs' | 'page'
@@ -22,32 +21,27 @@ export interface Sources {
   readonly tabs: { readonly shared: boolean; readonly leading: number; readonly following: number }
 }
 
-export function createSources(context: SourceContext, tabs: TabPlatform | undefined): Sources {
+export function createSources(context: SourceContext, tabs: Tabs | undefined): Sources {
   const { settings, alert } = context
   const streams = new Map<string, StreamSource>()
   const snapshots = new Map<string, SnapshotSource>()
   let hasTold = false
+  if (tabs)
+    tabs.onChange = () => {
+      for (const source of [...all()]) source.reconsider?.()
+    }
 
   return {
     stream: (target, key, share, lastEventId) =>
-      find(
-        streams,
-        target,
-        key,
-        share,
-        (onEmpty, identity) => createPageStream(onEmpty, identity, target, lastEventId),
-        (onEmpty, identity, tabs) =>
-          createStream(target, context, onEmpty, lastEventId, shareStream(context, identity, tabs)),
+      find(streams, target, key, share, (onEmpty, identity, tabs) =>
+        tabs
+          ? createStream(target, context, onEmpty, lastEventId, sharing(tabs, identity, 'shareStream'))
+          : createPageStream(onEmpty, identity, target, lastEventId),
       ),
     streamSince: (target, lastEventId) => createStream(target, context, () => {}, lastEventId),
     snapshot: (target, key, share) =>
-      find(
-        snapshots,
-        target,
-        key,
-        share,
-        (onEmpty) => createSnapshot(target, context, onEmpty),
-        (onEmpty, identity, tabs) => createSnapshot(target, context, onEmpty, shareSnapshot(context, identity, tabs)),
+      find(snapshots, target, key, share, (onEmpty, identity, tabs) =>
+        createSnapshot(target, context, onEmpty, tabs && sharing(tabs, identity, 'shareSnapshot')),
       ),
     reconsider() {
       if (!settings.flags.tabs) for (const source of [...all()]) source.separate?.()
@@ -72,8 +66,7 @@ export function createSources(context: SourceContext, tabs: TabPlatform | undefi
     target: Target,
     key: string,
     share: Share | undefined,
-    createOwn: (onEmpty: () => void, identity: string) => T,
-    createShared: (onEmpty: () => void, identity: string, tabs: TabPlatform) => T,
+    create: (onEmpty: () => void, identity: string, tabs: Tabs | undefined) => T,
   ): T {
     const identity = targetIdentity(target, key, settings.baseUrl)
     const known = sources.get(identity)
@@ -85,15 +78,26 @@ export function createSources(context: SourceContext, tabs: TabPlatform | undefi
       if (sources.get(identity) === made) sources.delete(identity)
     }
     const whole = JSON.stringify([settings.identity, identity])
-    const made =
-      tabs && share !== 'page' && mayShare(target) ? createShared(onEmpty, whole, tabs) : createOwn(onEmpty, whole)
+    const made = create(onEmpty, whole, share !== 'page' && mayShare(target) ? tabs : undefined)
     sources.set(identity, made)
     return made
   }
 
+  function sharing<K extends 'shareStream' | 'shareSnapshot'>(
+    { parts, platform, waits }: Tabs,
+    identity: string,
+    kind: K,
+  ): Sharing<Parameters<ReturnType<TabParts[K]>>[0], ReturnType<ReturnType<TabParts[K]>>> {
+    return {
+      share: (core) =>
+        (settings.flags.tabs ? parts()?.[kind](context, identity, platform)(core as never) : undefined) as never,
+      waits: () => settings.flags.tabs && waits(),
+    }
+  }
+
   /** Another tab may be somebody else: credentials of our own are shared only among those who say who they are. */
   function mayShare(target: Target): boolean {
-    if (!settings.flags.tabs) return false
+    if (!tabs || !settings.flags.tabs) return false
     if (settings.identity !== null || !(hasSecrets(settings.headers) || hasOwnSecrets(target))) return true
     if (!hasTold)
       alert({

@@ -15,6 +15,7 @@ import { Listeners, least } from './listeners'
 import { createReplayFilter } from './replay-filter'
 import type { Role } from './snapshot'
 import type { SourceContext } from './source-context'
+import type { Sharing } from './tabs/arrival'
 import { bodyOf, fixedTarget, headersOf, resolveTarget, type Target } from './target'
 
 export type StreamState = ReconnectionState | HeldBack
@@ -71,6 +72,8 @@ export interface StreamSource {
   since(id: string): readonly Message[] | undefined
   /** From now on this page serves itself. */
   separate?(): void
+  /** What it takes to share with other tabs is here, or late. */
+  reconsider?(): void
 }
 
 /** What other tabs may make of a stream. */
@@ -90,6 +93,8 @@ export interface StreamCore {
   /** A connection that is not shown, from its cursor on. */
   run(): void
   halt(): void
+  /** Whether this tab's own connection is shown. */
+  isShown(): boolean
   /** What another tab's connection is like. */
   mirror(state: StreamState, resumed: boolean, hasPast?: boolean): void
   /** What another tab's connection has brought. */
@@ -164,7 +169,7 @@ export function createStream(
   context: SourceContext,
   onEmpty: () => void,
   from: string,
-  shareOf?: (core: StreamCore) => StreamShare,
+  tabs?: Sharing<StreamCore, StreamShare>,
 ): StreamSource {
   const { clock, settings, counters, gate, sender, slots, alert } = context
   const filter = createReplayFilter(context.account, clock.elapsed)
@@ -197,7 +202,7 @@ export function createStream(
   })
   const sinks = listeners.all
   let stream = createConnection(from)
-  const share = shareOf?.({
+  const core: StreamCore = {
     sinks,
     endpoint: () => endpoint,
     state: stateNow,
@@ -209,6 +214,7 @@ export function createStream(
     lead,
     run,
     halt,
+    isShown: () => !elsewhere,
     mirror,
     receive,
     startOver: (why) => listeners.each((sink) => sink.onRestart(why)),
@@ -218,14 +224,16 @@ export function createStream(
     hurry: () => stream.send('due'),
     letGo,
     tell: () => tell(true),
-  })
-  if (share) elsewhere = idle
+  }
+  let sharing = tabs
+  let share = sharing?.share(core)
+  if (sharing) elsewhere = idle
 
   return {
     state: stateNow,
     lastEventId: () => stream.lastEventId(),
     resumed: () => resumed,
-    role: () => (share ? share.role() : 'solo'),
+    role: () => (share ? share.role() : elsewhere ? undefined : 'solo'),
     endpoint: () => endpoint,
     reconnects: () => reconnects,
     duplicates: () => duplicates,
@@ -237,11 +245,19 @@ export function createStream(
       detach(sink)
     },
     restart() {
-      if (share && !share.leads()) share.restart()
+      if (share && elsewhere) share.restart()
       else restart()
     },
     spent,
-    separate: () => share?.separate(),
+    separate() {
+      if (share) return share.separate()
+      sharing = undefined
+      settle('now')
+    },
+    reconsider() {
+      share ??= sharing?.share(core)
+      settle('now')
+    },
   }
 
   function attach(sink: StreamSink): void {
@@ -270,13 +286,16 @@ export function createStream(
     if (isOffline()) cutOffAt ??= clock.elapsed()
     const { name } = stream.state()
     if (heldBack) {
-      if (share) park()
+      if (sharing) park()
       else if (name !== 'idle') stream.send('pause')
     } else {
       // Takes part while it may; what may not run here is left to the other tabs.
-      if (share && !share.leads()) share.join()
-      else if (name === 'idle') stream.send('start')
-      else if (name === 'paused') stream.send('resume')
+      if (share) share.join()
+      else if (!sharing?.waits()) {
+        elsewhere = undefined
+        if (name === 'idle') stream.send('start')
+        else if (name === 'paused') stream.send('resume')
+      }
       if (change === 'replace') stream.send('replace')
       else if (change === 'online') stream.send(isCutOff() && !stream.spent() ? 'replace' : 'due')
     }
@@ -491,14 +510,20 @@ export function createStream(
 
   /** A take-over does not flicker: what was open is shown for a moment more. */
   function lead(): void {
-    const before = stateNow()
+    const before = elsewhere
+    // It has gone on alone until now.
+    if (!before) return
     elsewhere = undefined
-    show(before.name === 'open' ? before : undefined)
+    shown = before.name === 'open' ? before : undefined
     run()
   }
 
   function run(): void {
     const before = stream
+    if (!elsewhere) {
+      const now = stateNow()
+      show(now.name === 'open' ? now : undefined)
+    }
     connectedBefore = false
     stream = createConnection(before.lastEventId())
     before.send('stop')
@@ -516,6 +541,7 @@ export function createStream(
   }
 
   function mirror(state: StreamState, isResumed: boolean, isPast = false): void {
+    if (!elsewhere) return
     elsewhere = state
     hasPast ||= isPast
     hasAsked = state.name === 'open' || state.name === 'connecting'

@@ -1,6 +1,6 @@
 import type { Page } from 'playwright-core'
 import { afterEach, expect, test } from 'vitest'
-import { tabName } from '../../src/sources/tabs/platform'
+import { tabName } from '../../src/sources/tabs/wire'
 import { closeBrowsers } from '../support/browser'
 import { closeServers } from '../support/http-server'
 import { startTabs, type Tab } from '../support/tabs'

@@ -1,4 +1,5 @@
 import type { Clock } from 'millrace'
+import * as parts from '../../src/sources/tabs/parts'
 import type { TabChannel, TabPlatform } from '../../src/sources/tabs/platform'
 import { createModelledLocks, type ModelledLocks } from './modelled-locks'
 import { createRandom } from './random'
@@ -138,7 +139,7 @@ export function createWorld(seed = 1): World {
         after: (ms, run, label) => schedule(clock.after, ms, run, label),
         frame: (run, label) => schedule((_, fire) => clock.frame(fire, label), 0, run, label),
       },
-      platform: { locks: locks.of(undefined as never), open: openChannel },
+      platform: { locks: locks.of(undefined as never), open: openChannel, load: () => parts },
       get life() {
         return life
       },

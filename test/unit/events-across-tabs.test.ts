@@ -90,6 +90,11 @@ describe('nothing is lost, doubled or reported missing', () => {
       ...[open, open, wait(20), append, wait(3), steal, wait(0), wait(0), open],
     ],
     [
+      'a page that went on alone joins a leader that does not move',
+      ...[open, open, { do: 'open', channels: 1, late: 2_500 } as const, wait(60), { do: 'stall', tab: 0 } as const],
+      ...[{ do: 'close the client', tab: 1 } as const, open, append, wait(0), { do: 'close', tab: 2 } as const],
+    ],
+    [
       'the clock is between two milliseconds',
       open,
       open,

@@ -38,7 +38,7 @@ async function open(): Promise<Listener> {
   const tab = world.open()
   const listener = { tab, heard: [], alerts: [], isDeaf: false, delay: 0 } as unknown as Listener & { client: Client }
   const platform: TabPlatform = {
-    locks: tab.platform.locks,
+    ...tab.platform,
     open(name) {
       const channel = tab.platform.open(name)
       return {

@@ -1,12 +1,15 @@
 import fc from 'fast-check'
 import { type Alert, type Channel, type Client, defineChannel, type StreamEvent, type Subscription } from 'millrace'
 import { composeClient } from '../../src/client'
+import * as parts from '../../src/sources/tabs/parts'
+import type { TabParts } from '../../src/sources/tabs/platform'
 import { createModelledJournal, type ModelledJournal } from '../support/modelled-journal'
 import { createWorld, type ModelledTab, type World } from '../support/modelled-tabs'
 
 /** What can happen to tabs and to their server. `tab` counts round those that are there. */
 export type Deed =
-  | { do: 'open'; channels: 1 | 2 }
+  /** `late`: ms until what tabs take is loaded. */
+  | { do: 'open'; channels: 1 | 2; late?: number }
   | {
       do:
         | 'close'
@@ -71,6 +74,14 @@ const peaceful: fc.WeightedArbitrary<Deed>[] = [
   { weight: 2, arbitrary: tabDeed('hide', 'show') },
 ]
 const rough: fc.WeightedArbitrary<Deed>[] = [
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('open' as const),
+      channels: fc.constantFrom(1 as const, 2 as const),
+      late: fc.constantFrom(5, 1_000, 2_500, 20_000),
+    }),
+  },
   { weight: 2, arbitrary: tabDeed('crash') },
   { weight: 3, arbitrary: tabDeed('freeze', 'navigate away') },
   { weight: 2, arbitrary: tabDeed('stall', 'hang') },
@@ -146,7 +157,7 @@ class Play {
     const { tab, client } = one ?? ({} as Inhabitant)
     switch (deed.do) {
       case 'open':
-        if (there.length < 8) await this.#open(deed.channels)
+        if (there.length < 8) await this.#open(deed.channels, deed.late)
         return
       case 'close':
         return tab.close()
@@ -211,8 +222,9 @@ class Play {
     }
   }
 
-  async #open(channels: number): Promise<void> {
+  async #open(channels: number, late = 0): Promise<void> {
     const tab = this.world.open()
+    const platform = late > 0 ? { ...tab.platform, load: () => this.#later(tab, late) } : tab.platform
     const alerts: Alert[] = []
     const client = await tab.act(() =>
       composeClient(
@@ -223,13 +235,19 @@ class Play {
           backoff: { base: 50, cap: 500 },
           limits: { backgroundPerMinute: Infinity },
         },
-        tab.platform,
+        platform,
       ),
     )
     client.on('alert', (alert) => alerts.push(alert))
     const one: Inhabitant = { tab, client, alerts, hearings: new Map(), past: [] }
     this.#all.push(one)
     for (const key of KEYS.slice(0, channels)) await this.#subscribe(one, key)
+  }
+
+  #later(tab: ModelledTab, ms: number): Promise<TabParts> {
+    return new Promise((resolve) => {
+      this.world.clock.after(ms, () => tab.post('fetch', () => resolve(parts)), 'chunk')
+    })
   }
 
   async #subscribe(one: Inhabitant, key: string): Promise<void> {

@@ -4,8 +4,8 @@ import type { Alert } from '../../primitives/alerts'
 import { hashKey } from '../../primitives/hash-key'
 import { type PageSignal, watchPage } from '../../primitives/page-signals'
 import { attempt } from '../../primitives/platform'
-import { malformed, type TabChannel, type TabPlatform, tabName } from './platform'
-import { isHeaderList } from './wire'
+import type { TabChannel, TabPlatform } from './platform'
+import { isHeaderList, malformed, tabName } from './wire'
 
 export interface TabControlHooks {
   /** Whose data this tab has. */

@@ -6,7 +6,8 @@ import type { AlertCode } from '../../primitives/alerts'
 import type { Timers } from '../../primitives/clock'
 import { attempt, soon } from '../../primitives/platform'
 import { type ElectionEvent, type ElectionState, elect } from './election'
-import { MOST_TABS, malformed, type TabChannel, type TabPlatform } from './platform'
+import type { TabChannel, TabPlatform } from './platform'
+import { MOST_TABS, malformed } from './wire'
 
 /** What every message says; the rest depends on its type. */
 export interface TabMessage {

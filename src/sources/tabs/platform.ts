@@ -1,7 +1,6 @@
 /** What tabs need of the platform: locks that elect, channels that relay. Narrow, so that a test can model both. */
-import type { Alert } from '../../primitives/alerts'
-import { fingerprint } from '../../primitives/fingerprint'
 import { attempt, isBrowser } from '../../primitives/platform'
+import type * as parts from './parts'
 
 /** The part of `navigator.locks` that is used. */
 export interface TabLocks {
@@ -19,11 +18,18 @@ export interface TabChannel {
   close(): void
 }
 
+export type TabParts = typeof parts
+
 export interface TabPlatform {
   readonly locks: TabLocks
+  /** The rest of what tabs take. */
+  load(): TabParts | Promise<TabParts>
   /** Throws where it is refused. */
   open(name: string): TabChannel
 }
+
+/** Once for the page. */
+let loaded: TabParts | Promise<TabParts> | undefined
 
 /**
  * The browser's, in pages and workers. Undefined without Web Locks (an insecure context, an old browser) or
@@ -35,27 +41,22 @@ export function browserTabs(): TabPlatform | undefined {
   return (
     locks && {
       locks: locks as unknown as TabLocks,
+      load,
       open: (name) => new BroadcastChannel(name) as unknown as TabChannel,
     }
   )
 }
 
-/** How many other tabs are remembered: those that crash do not say so, and any script of the origin may claim to be some. */
-export const MOST_TABS = 500
-
-/** For messages that no tab of ours can have sent. */
-export const malformed: Alert = {
-  code: 'tab-protocol',
-  message: 'A message between tabs could not be read: another script of this origin sends on our channels.',
-}
-
-/** Locks and channels of another major version of the protocol have other names: they neither talk nor break. */
-const PROTOCOL = 2
-
-/**
- * The name of a lock or channel. Names can be seen by every script of the origin, so what tells of a URL or a person is
- * hashed.
- */
-export function tabName(kind: string, secret: string): string {
-  return `millrace${PROTOCOL} ${kind} ${fingerprint(secret)}`
+function load(): TabParts | Promise<TabParts> {
+  loaded ??= import('./parts').then(
+    (parts) => {
+      loaded = parts
+      return parts
+    },
+    (error) => {
+      loaded = undefined
+      throw error
+    },
+  )
+  return loaded
 }

@@ -7,8 +7,8 @@ import { attempt } from '../../primitives/platform'
 import type { AskKind, Question, SnapshotCore, SnapshotShare } from '../snapshot'
 import type { SourceContext } from '../source-context'
 import { createLink, type TabMessage } from './link'
-import { type TabPlatform, tabName } from './platform'
-import { isHeaderList, packError, unpackError } from './wire'
+import type { TabPlatform } from './platform'
+import { isHeaderList, packError, tabName, unpackError } from './wire'
 
 /** An answer, as it is told. */
 type Body = Omit<KeptAnswer, 'key' | 'url' | 'bytes'> & Pick<JsonAnswer, 'key' | 'url' | 'bytes'>

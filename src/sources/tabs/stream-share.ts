@@ -10,8 +10,8 @@ import type { Message } from '../../stream/messages'
 import type { SourceContext } from '../source-context'
 import type { StreamCore, StreamShare, StreamState } from '../stream'
 import { createLink, type TabMessage } from './link'
-import { type TabPlatform, tabName } from './platform'
-import { pack, unpack, unpackMessages } from './wire'
+import type { TabPlatform } from './platform'
+import { pack, tabName, unpack, unpackMessages } from './wire'
 
 /** Where a leader stands: the last id, and its number of the next event. */
 interface Goal {
@@ -66,7 +66,7 @@ export const shareStream =
         // Whoever knows nothing yet starts where the other tab stands: what came since would be lost to that one.
         if (typeof theirs === 'string' && theirs !== '' && !core.hasPast() && core.cursor() === '') {
           core.seek(theirs)
-          core.lead()
+          core.run()
         }
         return {
           n: sent,
@@ -234,13 +234,14 @@ export const shareStream =
       else {
         goal = there
         within(UNANSWERED)
-        core.run()
+        if (!core.isShown()) core.run()
       }
     }
 
     function follow(welcome: TabMessage, at: number, isFollowing: boolean, events: readonly Message[] = []): void {
       const { given: states, cursor } = welcome
       endCatchUp()
+      core.halt()
       core.receive(events, true)
       if (typeof states === 'object' && states !== null)
         for (const sink of [...core.sinks]) sink.take(states as Record<string, unknown>)
@@ -281,6 +282,11 @@ export const shareStream =
 
     function giveUp(): void {
       if (!goal) return
+      if (core.isShown()) {
+        // It misses nothing: it is the leader that does not move.
+        goal = undefined
+        return link.greet()
+      }
       missed('they could not be fetched')
       meet(goal.n)
     }

@@ -1,6 +1,7 @@
 /** The slots of an origin as locks, so that all tabs together stay under the browser's six connections. */
 import { isMultiplexed, type StreamSlots } from '../stream-slots'
-import { type TabPlatform, tabName } from './platform'
+import type { TabPlatform } from './platform'
+import { tabName } from './wire'
 
 export function createTabSlots({ locks }: TabPlatform, page: StreamSlots): StreamSlots {
   return {

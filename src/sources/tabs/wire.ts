@@ -1,8 +1,30 @@
 /** What is said between tabs about a source, made fit for the way, and checked on arrival: any script of the origin can post. */
+import type { Alert } from '../../primitives/alerts'
 import { MillraceError, type MillraceErrorCode } from '../../primitives/errors'
+import { fingerprint } from '../../primitives/fingerprint'
 import type { Message } from '../../stream/messages'
 import type { SnapshotState } from '../snapshot'
 import type { StreamState } from '../stream'
+
+/** How many other tabs are remembered: those that crash do not say so, and any script of the origin may claim to be some. */
+export const MOST_TABS = 500
+
+/** For messages that no tab of ours can have sent. */
+export const malformed: Alert = {
+  code: 'tab-protocol',
+  message: 'A message between tabs could not be read: another script of this origin sends on our channels.',
+}
+
+/** Locks and channels of another major version of the protocol have other names: they neither talk nor break. */
+const PROTOCOL = 2
+
+/**
+ * The name of a lock or channel. Names can be seen by every script of the origin, so what tells of a URL or a person is
+ * hashed.
+ */
+export function tabName(kind: string, secret: string): string {
+  return `millrace${PROTOCOL} ${kind} ${fingerprint(secret)}`
+}
 
 type State = StreamState | SnapshotState
 
