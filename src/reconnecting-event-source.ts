@@ -4,8 +4,8 @@ import { ask } from './primitives/callback'
 import { check, withDefaults } from './primitives/check'
 import { timers } from './primitives/clock'
 import { configError, type MillraceError } from './primitives/errors'
-import { statusError, unsendable } from './primitives/http'
-import { watchPage } from './primitives/page-signals'
+import { unsendable } from './primitives/http'
+import { type PageSignal, watchPage } from './primitives/page-signals'
 import type { Some } from './primitives/plain'
 import { EventTargetIfAny } from './primitives/platform'
 import { endpointOf, pageUrl } from './primitives/url'
@@ -145,36 +145,34 @@ export class ReconnectingEventSource extends EventTargetIfAny {
       },
       onMessages: (messages) => {
         for (const { event, data, lastEventId } of messages) {
+          // A listener may have closed it.
           if (stream.state().name === 'idle') return
           emit(new MessageEvent(event || 'message', { data, lastEventId, origin }))
         }
       },
       onChange: (state) => {
-        switch (state.name) {
-          case 'open':
-            return emit(new Event('open'))
-          case 'waiting':
-            return emit(errorEvent(state.error, state.retryAt))
-          case 'failed':
-          case 'complete':
-            close()
-            return emit(errorEvent('error' in state ? state.error : ended(endpoint)))
-          case 'idle':
-            stopWatching()
-            closing?.removeEventListener('abort', close)
+        if (state.name === 'open') emit(new Event('open'))
+        else if (state.name === 'waiting') emitError(state.error, state.retryAt)
+        else if (state.name === 'failed' || state.name === 'complete') {
+          close()
+          emitError(state.error)
+        } else if (state.name === 'idle') {
+          stopWatching()
+          closing?.removeEventListener('abort', close)
         }
       },
     })
     this.#stream = stream
     const close = () => stream.send('stop')
     const emit = (event: Event) => void this.dispatchEvent(event)
+    const emitError = (error: MillraceError | undefined, retryAt?: number) =>
+      emit(Object.assign(new Event('error'), { error, retryAt }))
     if (closing?.aborted) return
 
     closing?.addEventListener('abort', close)
-    const stopWatching = watchPage((sign) => {
-      if (sign === 'freeze') stream.send('pause')
-      else if (sign === 'resume') stream.send(sign)
-      else if (sign === 'online') stream.send('due')
+    const stopWatching = watchPage((signal) => {
+      const command = COMMANDS[signal]
+      if (command) stream.send(command)
     })
     stream.send('start')
   }
@@ -243,18 +241,17 @@ export interface ReconnectingEventSource {
   ): void
 }
 
+/** What the page's life means for a connection: what a freeze has cut never moves again. */
+const COMMANDS: { readonly [signal in PageSignal]?: 'pause' | 'resume' | 'due' } = {
+  freeze: 'pause',
+  resume: 'resume',
+  online: 'due',
+}
+
 function resolve(url: string | URL): URL {
   try {
     return new URL(url, pageUrl())
   } catch {
     throw new DOMException('Expected an absolute URL, or a relative one in a page.', 'SyntaxError')
   }
-}
-
-function errorEvent(error: MillraceError, retryAt?: number): Event {
-  return Object.assign(new Event('error'), { error, retryAt })
-}
-
-function ended(endpoint: string): MillraceError {
-  return statusError(endpoint, new Response(null, { status: 204 }), 0)
 }

@@ -29,7 +29,7 @@ export interface Sifted {
   /** The server began anew: what came before the first of them no longer counts. */
   readonly restarted: boolean
   /** Some that were handed out as news had come before: longer ago than is remembered. */
-  readonly doubled?: boolean
+  readonly doubled: boolean
 }
 
 export interface ReplayFilter {
@@ -41,23 +41,13 @@ export interface ReplayFilter {
   clear(): void
 }
 
-/** What a replay is told by, while one is expected. */
-interface Watch {
-  readonly recent: ReadonlyMap<string, { readonly messages: readonly Message[]; readonly at: number }>
-  /** By the number of an id: that of the whole, and when it came. */
-  readonly older: ReadonlyMap<number, { readonly whole: number; readonly at: number }>
-  /** The last id before. */
-  readonly last: string
-  readonly since: number
-  /** Until it has sent as many as there were, it may still be replaying. */
-  left: number
-  /** Something unknown has come: from here on only what is surely a replay counts as one. */
-  hasNews: boolean
-  /** How many known ones in a row have come since, and which was the last. */
-  run: number
-  at: number
-  /** Messages were dropped by their id alone. */
-  isTrusting: boolean
+interface Known {
+  readonly at: number
+  /** Of those that are longer ago the number of the whole is left. */
+  readonly message: Message | undefined
+  readonly whole: number
+  /** Another that is remembered, with the same id. */
+  readonly earlier: Known | undefined
 }
 
 export function createReplayFilter(account: (bytes: number) => void, elapsed: () => number): ReplayFilter {
@@ -68,7 +58,8 @@ export function createReplayFilter(account: (bytes: number) => void, elapsed: ()
   let characters = 0
   /** Of the messages before those, number by number, two for each. */
   let numbers: number[] = []
-  let watch: Watch | undefined
+  /** Told of each message while a replay is expected. */
+  let watch: ((messages: readonly Message[]) => Sifted) | undefined
   /** After a new beginning: the id that would show that it was none. */
   let suspect: { readonly id: string; readonly until: number } | undefined
   let isStamped = false
@@ -76,120 +67,119 @@ export function createReplayFilter(account: (bytes: number) => void, elapsed: ()
   return {
     clear: forget,
     expectReplay() {
-      const recent = new Map<string, { messages: Message[]; at: number }>()
-      const messages = all()
-      for (const [index, message] of messages.entries()) {
-        if (!message.id) continue
-        const same = recent.get(message.id)
-        if (same) same.messages.push(message)
-        else recent.set(message.id, { messages: [message], at: oldest + index })
-      }
-      const older = new Map<number, { whole: number; at: number }>()
-      for (let at = Math.max(0, oldest - MOST_NUMBERS); at < oldest; at++) {
-        const slot = 2 * (at & (MOST_NUMBERS - 1))
-        older.set(numbers[slot] as number, { whole: numbers[slot + 1] as number, at })
-      }
-      const last = messages.at(-1)?.lastEventId ?? ''
-      watch = { recent, older, last, since: elapsed(), left: next, hasNews: false, run: 0, at: 0, isTrusting: false }
+      watch = createWatch()
     },
     sift(messages) {
-      if (!watch && !suspect) return { fresh: remembered(messages), restarted: false }
-      const { fresh, ...told } = watch ? sifted(messages, watch) : { fresh: messages, restarted: false }
-      if (suspect && fresh.some(({ id }) => id === suspect?.id)) {
+      const sifted = watch?.(messages) ?? { fresh: messages, restarted: false, doubled: false }
+      if (suspect && sifted.fresh.some(({ id }) => id === suspect?.id)) {
         isStamped = elapsed() < suspect.until
         suspect = undefined
       }
-      return { fresh: remembered(fresh), ...told }
+      if (sifted.restarted) forget()
+      remember(sifted.fresh)
+      return sifted
     },
     since(id) {
-      const messages = all()
-      const index = messages.findLastIndex((message) => message.lastEventId === id)
-      return index < 0 ? undefined : messages.slice(index + 1)
+      for (let at = next; at-- > oldest; )
+        if (messageAt(at).lastEventId === id)
+          return Array.from({ length: next - at - 1 }, (_, n) => messageAt(at + 1 + n))
+      return undefined
     },
   }
 
-  function sifted(messages: readonly Message[], expected: Watch): Sifted {
-    let from = 0
-    let restarted = false
-    let doubled = false
-    let firstNews: number | undefined
-    for (const [index, message] of messages.entries()) {
-      if (!message.id) continue
-      let verdict = judged(message, expected)
-      if (expected.hasNews) {
-        // What comes after news is news, were it not for a server that has replayed more than is remembered.
-        const surely: boolean = verdict === 'replay' && expected.run >= SURELY
-        doubled ||= surely && expected.run === SURELY
-        if (surely) from = index + 1
-        continue
+  function createWatch(): (messages: readonly Message[]) => Sifted {
+    const known = knownNow()
+    const lastId = next > oldest ? messageAt(next - 1).lastEventId : ''
+    const until = elapsed() + REPLAYED
+    /** Until it has sent as many as there were, it may still be replaying. */
+    let left = next
+    /** Something unknown has come: from here on only what is surely a replay counts as one. */
+    let hasNews = false
+    /** How many known ones in a row have come since, and where the last of them stands. */
+    let run = 0
+    let at = 0
+    /** Messages were dropped by their id alone. */
+    let isTrusting = false
+
+    return (messages) => {
+      let from = 0
+      let restarted = false
+      let doubled = false
+      let firstNews: number | undefined
+      for (const [index, message] of messages.entries()) {
+        if (!message.id) continue
+        const found = known.get(numberOf(message.id))
+        run = hasNews && found?.at === at + 1 && !found.earlier ? run + 1 : 0
+        at = found?.at ?? at
+        const isSame = isAmong(found, message)
+        if (hasNews) {
+          // What comes after news is news, were it not for a server that has replayed more than is remembered.
+          if (!isSame || run < SURELY) continue
+          doubled ||= run === SURELY
+          from = index + 1
+        } else if (!found) firstNews ??= index
+        else if (isSame || isStamped) {
+          if (!isSame) isTrusting = message.id !== lastId
+          // Ids that come again and again tell nothing of what stands before them.
+          if (firstNews !== undefined && found.earlier) continue
+          from = index + 1
+          firstNews = undefined
+        } else {
+          restarted = true
+          break
+        }
       }
-      if (verdict === 'other' && isStamped) {
-        expected.isTrusting = message.id !== expected.last
-        verdict = 'replay'
-      }
-      // Ids that come again and again tell nothing of what stands before them.
-      if (verdict === 'replay' && firstNews !== undefined && isRepeated(message.id, expected)) continue
-      if (verdict === 'replay') {
-        from = index + 1
-        firstNews = undefined
-      } else if (verdict === 'other') {
-        beginAnew(expected)
+      hasNews ||= firstNews !== undefined
+      left -= messages.length
+      if (isTrusting && (firstNews !== undefined || elapsed() > until)) {
         restarted = true
-        break
-      } else firstNews ??= index
+        from = 0
+      }
+      if (restarted) {
+        suspect = { id: lastId, until }
+        isStamped = false
+      }
+      if (restarted || (left <= 0 && hasNews)) watch = undefined
+      const fresh = from === 0 ? messages : messages.filter(({ id }, index) => index >= from || !id)
+      return { fresh, restarted, doubled }
     }
-    const isLate = elapsed() - expected.since > REPLAYED
-    if (expected.isTrusting && (firstNews !== undefined || isLate)) {
-      beginAnew(expected)
-      restarted = true
-      from = 0
+  }
+
+  /** All that is remembered, by the number of its id. */
+  function knownNow(): ReadonlyMap<number, Known> {
+    const known = new Map<number, Known>()
+    for (let at = Math.max(0, oldest - MOST_NUMBERS); at < next; at++) {
+      const message = at < oldest ? undefined : messageAt(at)
+      const slot = slotOf(at)
+      const id = message ? numberOf(message.id) : (numbers[slot] as number)
+      const same = message && known.get(id)
+      known.set(id, {
+        at,
+        message,
+        whole: message ? 0 : (numbers[slot + 1] as number),
+        earlier: same && same.at >= oldest ? same : undefined,
+      })
     }
-    expected.hasNews ||= firstNews !== undefined
-    expected.left -= messages.length
-    if (expected.left <= 0 && expected.hasNews) watch = undefined
-    const fresh = from === 0 ? messages : messages.filter(({ id }, index) => index >= from || !id)
-    return { fresh, restarted, ...(doubled && { doubled }) }
+    return known
   }
 
-  function judged(message: Message, expected: Watch): 'replay' | 'other' | 'unknown' {
-    const id = message.id as string
-    const same = expected.recent.get(id)
-    const known = same ?? expected.older.get(numberOf(id))
-    const follows = known !== undefined && known.at === expected.at + 1 && !isRepeated(id, expected)
-    expected.run = expected.hasNews && follows ? expected.run + 1 : 0
-    if (!known) return 'unknown'
-    expected.at = known.at
-    const isSame = same
-      ? same.messages.some(({ event, data }) => event === message.event && data === message.data)
-      : 'whole' in known && known.whole === numberOfWhole(message)
-    return isSame ? 'replay' : 'other'
-  }
-
-  /** What is remembered is of another time. */
-  function beginAnew({ last, since }: Watch): void {
-    suspect = { id: last, until: since + REPLAYED }
-    isStamped = false
-    watch = undefined
-    forget()
-  }
-
-  function all(): Message[] {
-    return Array.from({ length: next - oldest }, (_, n) => at(oldest + n))
-  }
-
-  function at(n: number): Message {
+  function messageAt(n: number): Message {
     return ring[n & (MOST_MESSAGES - 1)] as Message
   }
 
   function forget(): void {
-    account(-2 * characters - 8 * numbers.length)
+    account(-size())
     ring = []
     numbers = []
     oldest = next = characters = 0
   }
 
-  function remembered(messages: readonly Message[]): readonly Message[] {
-    const before = 2 * characters + 8 * numbers.length
+  function size(): number {
+    return 2 * characters + 8 * numbers.length
+  }
+
+  function remember(messages: readonly Message[]): void {
+    const before = size()
     for (const message of messages) {
       if (message.lastEventId === '') continue
       if (next - oldest === MOST_MESSAGES) dropOldest()
@@ -197,26 +187,34 @@ export function createReplayFilter(account: (bytes: number) => void, elapsed: ()
       ring[next++ & (MOST_MESSAGES - 1)] = message
       while (characters > MOST_CHARACTERS) dropOldest()
     }
-    account(2 * characters + 8 * numbers.length - before)
-    return messages
+    account(size() - before)
   }
 
   function dropOldest(): void {
-    const message = at(oldest)
-    const slot = 2 * (oldest & (MOST_NUMBERS - 1))
-    numbers[slot] = numberOf(message.id ?? '')
+    const message = messageAt(oldest)
+    const slot = slotOf(oldest)
+    numbers[slot] = numberOf(message.id)
     numbers[slot + 1] = numberOfWhole(message)
     characters -= charactersOf(message)
     ring[oldest++ & (MOST_MESSAGES - 1)] = undefined as never
   }
 }
 
-function isRepeated(id: string, { recent }: Watch): boolean {
-  return (recent.get(id)?.messages.length ?? 0) > 1
+function slotOf(at: number): number {
+  return 2 * (at & (MOST_NUMBERS - 1))
+}
+
+function isAmong(known: Known | undefined, message: Message): boolean {
+  for (let each = known; each; each = each.earlier) {
+    const { message: same, whole } = each
+    if (same ? same.event === message.event && same.data === message.data : whole === numberOfWhole(message))
+      return true
+  }
+  return false
 }
 
 /** 53 bits: among so many none is taken for another. */
-function numberOf(text: string): number {
+function numberOf(text = ''): number {
   return fnv(text) * 2 ** 21 + (fnv(text, 0x1b873593) >>> 11)
 }
 

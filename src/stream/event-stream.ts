@@ -133,7 +133,7 @@ export function createEventStream(options: EventStreamOptions): EventStream {
 
       drop()
       const end = {
-        error: error && judged(error),
+        error: judged(error),
         inOrder,
         lived: clock.elapsed() - openedAt,
         brought: bytes > 0,
@@ -166,8 +166,8 @@ export function createEventStream(options: EventStreamOptions): EventStream {
   }
 
   /** A connection, until it is over: by itself, or by `lose`. */
-  function connect(signal: AbortSignal): Promise<{ error: MillraceError | undefined; inOrder: boolean }> {
-    const error = state.name !== 'failed' && 'error' in state ? state.error : undefined
+  function connect(signal: AbortSignal): Promise<{ error: MillraceError; inOrder: boolean }> {
+    const error = 'failures' in state && 'error' in state ? state.error : undefined
     state = { name: 'connecting', ...attemptsOf(state), since: clock.now(), error }
     lastByteAt = clock.elapsed()
     bytes = events = 0
@@ -177,7 +177,7 @@ export function createEventStream(options: EventStreamOptions): EventStream {
       const lost = (error: MillraceError) => resolve({ error, inOrder: false })
       lose = lost
       read(signal).then(
-        (error) => resolve({ error, inOrder: true }),
+        () => resolve({ error: failure('ended the stream'), inOrder: true }),
         (thrown) => {
           const what = state.name === 'open' ? 'lost the connection' : 'could not be reached'
           lost(isMillraceError(thrown) ? thrown : failure(what, 'network', thrown))
@@ -186,8 +186,8 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     })
   }
 
-  /** All that a server sends: resolves with what is wrong about its end, if anything is, rejects if that was none. */
-  async function read(signal: AbortSignal): Promise<MillraceError | undefined> {
+  /** All that a server sends, until it ends in good order. */
+  async function read(signal: AbortSignal): Promise<void> {
     const why = spent()
     if (why) throw why
     const { failures, short, mute } = state as Connected
@@ -195,11 +195,9 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     let reader: Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'> | undefined
     // Also of an answer that nobody reads, and where `fetch` does not heed its signal.
     const cancel = () => void (reader ?? response.body)?.cancel?.().catch(() => {})
-    if (signal.aborted) return void cancel()
+    if (signal.aborted) return cancel()
     signal.addEventListener('abort', cancel)
     reader = bytesOf(response, endpoint(), clock.now())
-    if (!reader) return undefined
-
     const take = createMessageReader(memory, options.maxEventBytes(), endpoint(), (messages) => {
       events += messages.length
       options.onMessages(messages)
@@ -210,8 +208,7 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     watchSilence()
     for (;;) {
       const chunk = await reader.read()
-      if (signal.aborted) return undefined
-      if (!chunk.value) return failure('ended the stream')
+      if (signal.aborted || !chunk.value) return
       lastByteAt = clock.elapsed()
       if (bytes === 0 && mute) show({ name: 'open', failures: 0, since: clock.now() })
       bytes += chunk.value.length

@@ -39,7 +39,8 @@ export type ReconnectionState =
       readonly planned?: boolean
     })
   | (Attempts & { readonly name: 'paused' })
-  | { readonly name: 'complete' }
+  /** The server has said that nothing more will come: `error` has its answer. */
+  | { readonly name: 'complete'; readonly error?: MillraceError }
   | { readonly name: 'failed'; readonly error: MillraceError }
 
 /** There is a connection, or the attempt at one. */
@@ -47,8 +48,7 @@ export type Connected = Extract<ReconnectionState, { since: number }>
 
 /** How it ended. */
 export interface End {
-  /** Undefined if the server has said that nothing more will come. */
-  readonly error: MillraceError | undefined
+  readonly error: MillraceError
   /** By the server, in good order. */
   readonly inOrder: boolean
   /** ms since it opened, if it did. */
@@ -62,6 +62,7 @@ export interface End {
   readonly random: number
 }
 
+const NO_CONTENT = 204
 /** ms: who was ended in good order is asked again within it; not all in the same instant. */
 const AT_ONCE = 250
 /** ms that it must have lived for that, however small `resetAfter` is. */
@@ -70,7 +71,7 @@ const A_WHILE = 5_000
 /** Whether to wait, and for how long, when the connection of this state has ended. */
 export function afterEnd(backoff: BackoffOptions, state: Connected, end: End, now: number): ReconnectionState {
   const { error, inOrder, lived, brought, offline, random } = end
-  if (!error) return { name: 'complete' }
+  if (error.status === NO_CONTENT) return { name: 'complete', error }
   if (!error.retryable) return { name: 'failed', error }
   const isOpen = state.name === 'open'
   const asked = Math.max(end.retry, error.retryAfter ?? 0)

@@ -30,14 +30,13 @@ export function hasLostHistory({ headers }: Response, lastEventId: string): bool
 /** A stream without a body is one that has ended. */
 const nothing = { read: async () => ({ done: true, value: undefined }) as const, cancel: async () => {} }
 
-/** What an answer brings; undefined if it is the end of a stream (204). @throws MillraceError if it is no stream */
+/** What an answer brings. @throws MillraceError if it is no stream, or says that there will be none (204) */
 export function bytesOf(
   response: Response,
   endpoint: string,
   now: number,
-): Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'> | undefined {
+): Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'> {
   const { status, headers, body } = response
-  if (status === 204) return undefined
   if (status !== 200) throw statusError(endpoint, response, now)
   const [type = ''] = (headers.get('content-type') || 'no content type').split(';', 1)
   if (type.trim().toLowerCase() !== STREAM) {

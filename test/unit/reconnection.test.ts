@@ -8,6 +8,7 @@ const NOW = 1_000_000
 const { resetAfter, base, cap } = defaultBackoff
 const backoff = { ...defaultBackoff, jitter: 'none' } as const
 const error = new MillraceError('network', 'lost', { retryable: true })
+const over = new MillraceError('http', 'no content', { status: 204 })
 const final = new MillraceError('http', 'final')
 
 const connecting: Connected = { name: 'connecting', failures: 2, since: NOW, error: undefined }
@@ -23,7 +24,7 @@ const inOrder = { inOrder: true } as const
 describe('the end of a connection', () => {
   /** From 2 failures, or from `short` connections in a row that were over too soon. */
   test.each<[what: string, state: Connected, end: Partial<End>, next: Partial<Record<string, unknown>>]>([
-    ['that the server names for good', connecting, { error: undefined }, { name: 'complete' }],
+    ['that the server names for good', connecting, { error: over }, { name: 'complete', error: over }],
     ['by an error that stays', open, { error: final }, { name: 'failed', error: final }],
     ['that was not answered', connecting, {}, { failures: 3, delay: 4 * base, mute: false }],
     ['that opened and brought nothing', open, {}, { failures: 3, delay: base + 4 * base, mute: true }],
@@ -80,7 +81,7 @@ describe('the end of a connection', () => {
       { failures: 1, delay: cap },
     ],
   ])('%s', (_, state, end, next) => {
-    const error = 'error' in end ? end.error : plain.error
+    const { error } = { ...plain, ...end }
     const waiting = { name: 'waiting', retryAt: NOW + Number(next.delay), error }
     expect(after(state, end)).toMatchObject({ ...(next.name || next.delay === undefined ? {} : waiting), ...next })
   })
@@ -100,7 +101,7 @@ describe('what counts for the next connection', () => {
   const waiting = after(open, {})
   test.each<[state: ReconnectionState, failures: number, mute?: boolean]>([
     [{ name: 'idle' }, 0],
-    [{ name: 'complete' }, 0],
+    [{ name: 'complete', error: over }, 0],
     [{ name: 'failed', error: final }, 0],
     [connecting, 2],
     [waiting, 3, true],
