@@ -12,18 +12,19 @@ import { attempt as attempted } from '../primitives/platform'
 import { isSecretHeader } from '../primitives/secret-headers'
 import { shareStructure } from '../primitives/structural-sharing'
 import { untilAborted } from '../primitives/until-aborted'
+import { type Asked, type Call, understand } from './asked'
 import { isReadable, readBody, readJson, validateBody } from './body'
-import { DEFAULT_TIMEOUT, type Gate, type Passage, platformFetch } from './gate'
+import type { Gate } from './gate'
+import { GUARD_WINDOW } from './guard'
 import { type Caller, createInFlight, type Flight } from './in-flight'
-import { createPatience } from './patience'
-import { type Asked, type Call, understand } from './request'
+import { createPatience, DEFAULT_TIMEOUT, wait } from './patience'
+import type { PolicyRequest, Priority } from './request'
 import { createResponseCache, type Reads } from './response-cache'
 import { copiesOf, discard, rebuild, restOf, type Take } from './response-copies'
-import { GUARD_WINDOW } from './runaway-guard'
+import { platformFetch } from './send'
 import type { Sender } from './sender'
 import type { NetworkContext } from './settings'
 import { createShortcuts } from './shortcuts'
-import type { Priority } from './slots'
 
 /** How one request is coordinated with the others. */
 export interface Coordination {
@@ -75,7 +76,7 @@ const READS_PER_REQUEST = 50
 
 /** A coordinated request of a source: its own endpoint's background, and the channel that it is for. */
 export interface Errand extends Coordination {
-  readonly kind?: Passage['kind']
+  readonly kind?: PolicyRequest['kind']
   readonly channel?: string | undefined
   /** It is on its way, or what it has joined is: what the server says may be from before this moment. */
   readonly onSent?: () => void
@@ -351,10 +352,10 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
           if (pause === undefined || !call) throw error
           const { waits } = retryOf(flight)
           waits[attempt] ??= Symbol()
-          const wait = waits[attempt] as symbol
+          const key = waits[attempt] as symbol
           attempt++
           flight = last = undefined
-          await inFlight.join([wait], url, caller(), ({ signal }) => gate.wait(pause, `retry ${endpoint}`, signal))
+          await inFlight.join([key], url, caller(), ({ signal }) => wait(clock, pause, `retry ${endpoint}`, signal))
         }
       }
     } catch (error) {
@@ -528,9 +529,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
       channel,
       attempt,
       kind: attempt > 0 ? 'background' : (errand.kind ?? 'foreground'),
-      get priority() {
-        return flight.priority
-      },
+      priority: () => flight.priority,
       signal: flight.signal,
       onSent: flight.sent,
     })

@@ -4,13 +4,13 @@
  */
 import type { Timers } from '../primitives/clock'
 import { abortFor, reasonOf, throwIfAborted, untilAborted } from '../primitives/until-aborted'
-import type { Gate, Passage } from './gate'
-import type { Priority } from './slots'
+import type { Gate } from './gate'
+import type { PolicyRequest, Priority } from './request'
 
 /** Who joins, and what it wants of the work: all have what the most demanding of them asks for. */
 export interface Caller {
   readonly signal: AbortSignal
-  readonly kind: Passage['kind']
+  readonly kind: PolicyRequest['kind']
   readonly priority: Priority
   /** ms that the answer may be reused. */
   readonly ttl: number
@@ -49,7 +49,7 @@ export interface InFlight {
 
 interface Shared extends Flight {
   readonly url: string
-  readonly kind: Passage['kind']
+  readonly kind: PolicyRequest['kind']
   readonly abort: (reason: unknown) => void
   promise: Promise<unknown>
   waiting: number

@@ -1,7 +1,19 @@
 /** How long one caller waits: until its own signal aborts, or its own time is over, whatever it waits for. */
 import type { Timers } from '../primitives/clock'
 import type { MillraceError } from '../primitives/errors'
-import { abortFor, offAbort, onAbort, reasonOf, throwIfAborted } from '../primitives/until-aborted'
+import { abortFor, offAbort, onAbort, reasonOf, throwIfAborted, untilAborted } from '../primitives/until-aborted'
+
+/** ms that an answer is waited for. */
+export const DEFAULT_TIMEOUT = 15_000
+
+/** Waits, or rejects with the reason of the abort. */
+export function wait(clock: Pick<Timers, 'after'>, ms: number, label: string, signal: AbortSignal): Promise<void> {
+  let cancel: (() => void) | undefined
+  const timer = new Promise<void>((resolve) => {
+    cancel = clock.after(ms, resolve, label)
+  })
+  return untilAborted(timer, signal, cancel)
+}
 
 export interface Patience {
   readonly signal: AbortSignal

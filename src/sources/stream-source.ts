@@ -179,8 +179,6 @@ export function createStreamSource(
         stream: true,
         label: someone?.label() ?? '',
         channel: someone?.key,
-        priority: 'high',
-        timeout: Infinity,
         attempt: failures,
         signal,
         onSent: sent,
