@@ -178,6 +178,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
         clock.elapsed(),
       ),
     on,
+    use: gate.use,
     close,
     [renew]: registry.renew,
     [reconfigure](changes) {
