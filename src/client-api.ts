@@ -3,6 +3,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { BreakerOptions } from './network/breaker'
 import type { Coordination } from './network/coordinated-fetch'
 import type { Limits } from './network/limits'
+import type { Policy } from './network/request'
 import type { CacheOptions } from './network/response-cache'
 import type { HeaderSource, RequestRecord } from './network/settings'
 import type { Alert } from './primitives/alerts'
@@ -247,6 +248,14 @@ export interface Client {
   stats(): Stats
   health(): { status: 'healthy' | 'degraded' | 'unhealthy'; reasons: string[] }
   on<K extends keyof ClientEvents>(type: K, listener: (event: ClientEvents[K]) => void): () => void
+  /**
+   * From now on `policy` stands around every request that is about to be sent, streams too: outside of the guard, the
+   * budget and the breaker, and inside of `headers` and `onUnauthorized`; the first one is the outermost. What is shared
+   * with a request in flight or answered from the cache is no request. Returns the end of it.
+   *
+   * @throws MillraceError `config` for what is no function
+   */
+  use(policy: Policy): () => void
   /** Final: ends every subscription with `closed`. `stats()` may still be read. */
   close(): void
 }

@@ -167,6 +167,7 @@ export function composeClient(options: ClientOptions, platform: TabPlatform | un
         clock.elapsed(),
       ),
     on,
+    use: gate.use,
     close,
     [renew]: registry.renew,
     [reconfigure](changes) {

@@ -1,4 +1,4 @@
-import { platformFetch } from './network/gate'
+import { platformFetch } from './network/send'
 import { type BackoffOptions, defaultBackoff } from './primitives/backoff'
 import { ask } from './primitives/callback'
 import { check, withDefaults } from './primitives/check'

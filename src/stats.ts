@@ -1,6 +1,7 @@
 /** What a client knows about itself, put together when asked. */
 import type { ChannelStats, Client, EndpointStats, Stats } from './client-api'
-import { type Endpoint, figuresOf } from './network/endpoints'
+import type { Endpoint } from './network/endpoint'
+import { figuresOf } from './network/figures'
 import type { Gate } from './network/gate'
 import type { LiveChannel } from './registry/channel'
 
@@ -27,13 +28,13 @@ export function channelStats(channel: LiveChannel, elapsed: number): ChannelStat
 }
 
 export function endpointStats(gate: Gate, endpoint: Endpoint, now: number): EndpointStats {
-  const { name, slots, breaker } = endpoint
+  const { name, inFlight, queue, breaker } = endpoint
   return {
     endpoint: name,
     ...figuresOf(endpoint, now),
     budget: gate.budgetOf(endpoint),
-    inFlight: slots.inFlight,
-    queued: slots.queued,
+    inFlight,
+    queued: queue.length,
     breaker: breaker.name,
   }
 }
@@ -59,7 +60,7 @@ export function healthOf(
     else if (pausedBy && pausedBy !== 'hidden') poor.push(`channel ${key} is paused: ${pausedBy}`)
   }
   for (const endpoint of endpoints) {
-    if (now < endpoint.guard.closedUntil) broken.push(`${endpoint.name}: too many requests, refused for now`)
+    if (now < endpoint.refusal.until) broken.push(`${endpoint.name}: too many requests, refused for now`)
     if (endpoint.breaker.name !== 'closed') poor.push(`${endpoint.name}: its breaker is ${endpoint.breaker.name}`)
     if (endpoint.loopedAt !== undefined && now - endpoint.loopedAt < LOOP_SHOWN)
       poor.push(`${endpoint.name}: its cached answer is read in a loop`)

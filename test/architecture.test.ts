@@ -25,7 +25,7 @@ const ADAPTERS = ['vanilla', 'react', 'vue', 'devtools', 'testing', 'cli']
 const TOP = /^(client|client-api|client-settings|stats|singleton|index|reconnecting-event-source|view)(-[a-z-]+)?\.ts$/
 
 const THE_CLOCK = 'primitives/clock.ts'
-const THE_GATE = 'network/gate.ts'
+const THE_SENDER = 'network/send.ts'
 
 const roomOf = (path: string): string => (path.includes('/') ? path.slice(0, path.indexOf('/')) : '')
 const floorOf = (room: string): number => FLOORS.findIndex((rooms) => rooms.includes(room))
@@ -196,7 +196,7 @@ function misplaced(files: House): string[] {
   const wrong: string[] = []
   for (const [path, text] of Object.entries(files)) {
     for (const use of usesOf(path, text)) {
-      if (isTime(use) ? path !== THE_CLOCK : use === 'fetch' ? path !== THE_GATE : true) wrong.push(`${path}: ${use}`)
+      if (isTime(use) ? path !== THE_CLOCK : use === 'fetch' ? path !== THE_SENDER : true) wrong.push(`${path}: ${use}`)
     }
   }
   return wrong
@@ -219,20 +219,20 @@ describe('the house', () => {
     expect(cycles(house)).toEqual([])
   })
 
-  test('has its time, its timers and its randomness in the clock alone, and calls fetch in the gate alone', () => {
+  test('has its time, its timers and its randomness in the clock alone, and calls fetch at one place alone', () => {
     expect(misplaced(house)).toEqual([])
     expect(usesOf(THE_CLOCK, house[THE_CLOCK]!)).toEqual(
       expect.arrayContaining(['Date.now', 'Math.random', 'setTimeout', 'requestAnimationFrame']),
     )
-    expect(usesOf(THE_GATE, house[THE_GATE]!)).toContain('fetch')
+    expect(usesOf(THE_SENDER, house[THE_SENDER]!)).toContain('fetch')
   })
 })
 
 describe('the checker', () => {
   const good: House = {
     'primitives/clock.ts': 'export const now = () => Date.now()',
-    'network/gate.ts': "import { now } from '../primitives/clock'\nexport const go = () => fetch(String(now()))",
-    'client.ts': "import { go } from './network/gate'\nexport { go }",
+    'network/send.ts': "import { now } from '../primitives/clock'\nexport const go = () => fetch(String(now()))",
+    'client.ts': "import { go } from './network/send'\nexport { go }",
     'index.ts': "export { go } from './client'",
     'vanilla/index.ts': "import { go } from 'millrace'\nexport { bind } from './bind'\ngo()",
     'vanilla/bind.ts': 'export const bind = 1',
@@ -245,12 +245,12 @@ describe('the checker', () => {
   })
 
   test.each<[string, House, string]>([
-    ['upwards', { 'primitives/a.ts': "import '../network/gate'" }, 'primitives/a.ts -> network/gate.ts: upwards'],
+    ['upwards', { 'primitives/a.ts': "import '../network/send'" }, 'primitives/a.ts -> network/send.ts: upwards'],
     ['upwards in a type', { 'primitives/a.ts': "import type { go } from '../client'" }, 'primitives/a.ts -> client.ts'],
     ['upwards in import()', { 'primitives/a.ts': "export const a = () => import('../client')" }, 'client.ts: upwards'],
     ['upwards in an import type', { 'primitives/a.ts': "export type A = import('../client').B" }, 'client.ts: upwards'],
     ['upwards in a re-export', { 'primitives/a.ts': "export * from '../client'" }, 'client.ts: upwards'],
-    ['sideways', { 'stream/a.ts': "import '../network/gate'" }, 'stream/a.ts -> network/gate.ts: upwards or sideways'],
+    ['sideways', { 'stream/a.ts': "import '../network/send'" }, 'stream/a.ts -> network/send.ts: upwards or sideways'],
     ['from the core into an adapter', { 'client.ts': "import './vanilla/index'" }, 'into an adapter'],
     ['from an adapter into the core', { 'vanilla/bind.ts': "import '../client'" }, 'knows only the package'],
     ['from the core to the package', { 'client.ts': "import 'millrace'" }, 'only adapters speak of the package'],

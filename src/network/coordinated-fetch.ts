@@ -7,23 +7,27 @@ import { backoffDelay } from '../primitives/backoff'
 import { callbackError } from '../primitives/callback'
 import { check } from '../primitives/check'
 import { isMillraceError, type MillraceError } from '../primitives/errors'
-import { headersOf, isRetryableStatus, networkError, retryAfterOf, statusError } from '../primitives/http'
+import { headersOf, networkError, statusError } from '../primitives/http'
 import { attempt as attempted } from '../primitives/platform'
-import { isSecretHeader } from '../primitives/secret-headers'
 import { shareStructure } from '../primitives/structural-sharing'
-import { untilAborted } from '../primitives/until-aborted'
+import { throwIfAborted, untilAborted } from '../primitives/until-aborted'
+import type { JsonAnswer, KeptAnswer } from './answer'
+import { type Asked, type Call, understand } from './asked'
 import { isReadable, readBody, readJson, validateBody } from './body'
-import { DEFAULT_TIMEOUT, type Gate, type Passage, platformFetch } from './gate'
+import type { Gate } from './gate'
+import { GUARD_WINDOW } from './guard'
 import { type Caller, createInFlight, type Flight } from './in-flight'
-import { createPatience } from './patience'
-import { type Asked, type Call, understand } from './request'
+import { type Likeness, likenessOf } from './likeness'
+import { createPatience, DEFAULT_TIMEOUT, wait } from './patience'
+import type { PolicyRequest, Priority } from './request'
 import { createResponseCache, type Reads } from './response-cache'
 import { copiesOf, discard, rebuild, restOf, type Take } from './response-copies'
-import { GUARD_WINDOW } from './runaway-guard'
+import { platformFetch } from './send'
 import type { Sender } from './sender'
 import type { NetworkContext } from './settings'
 import { createShortcuts } from './shortcuts'
-import type { Priority } from './slots'
+
+export type { JsonAnswer, KeptAnswer } from './answer'
 
 /** How one request is coordinated with the others. */
 export interface Coordination {
@@ -53,29 +57,9 @@ export interface Coordination {
   label?: string | undefined
 }
 
-/** RFC 9110 section 9.2.2. */
-const IDEMPOTENT = /^(GET|HEAD|OPTIONS|TRACE|PUT|DELETE)$/
-const UNSAFE = /^(POST|PUT|PATCH|DELETE)$/
-/** What says that there is no body, and that what was known holds (RFC 9110 section 15). */
-const BODILESS = [204, 205, 304]
-/** Headers that differ with every request and change no answer. */
-const TRACING = /^(traceparent|tracestate|baggage|x-request-id|x-correlation-id)$/
-/** What else may change an answer, and what it is where nobody says otherwise. */
-const MODE = {
-  credentials: 'same-origin',
-  redirect: 'follow',
-  mode: 'cors',
-  integrity: '',
-  referrerPolicy: '',
-} as const satisfies RequestInit
-/** What is asked past our own cache, too. */
-const PAST_CACHE = /^(no-store|reload|no-cache)$/
-/** A read of the cache costs no request: this many times what may be sent is a loop all the same. */
-const READS_PER_REQUEST = 50
-
-/** A coordinated request of a source: its own endpoint's background, and the channel that it is for. */
-export interface Errand extends Coordination {
-  readonly kind?: Passage['kind']
+/** How a source asks: its own endpoint's background, and the channel that it is for. */
+export interface SourceCoordination extends Coordination {
+  readonly kind?: PolicyRequest['kind']
   readonly channel?: string | undefined
   /** It is on its way, or what it has joined is: what the server says may be from before this moment. */
   readonly onSent?: () => void
@@ -85,42 +69,31 @@ export interface Errand extends Coordination {
   readonly isTold?: boolean
 }
 
-/** A JSON answer, and the head it came with. */
-export interface JsonAnswer {
-  readonly value: unknown
-  readonly headers: Headers
-  /** It had no body (204, 205, 304, or nothing for what is no GET): what was known before holds. */
-  readonly isEmpty?: boolean
-  /** What its answer is cached by. */
-  readonly key?: string | undefined
-  readonly url?: string
-  readonly bytes?: number
-  /** It was asked with credentials of its own: not for other tabs to know by. */
-  readonly isSecret?: boolean
-  /** By the second hand, when it came. */
-  readonly at?: number
-  /** By the second hand, when it was asked: of two answers this one's is newer, whichever came first. */
-  readonly sentAt?: number
-}
-
-interface Described extends Asked {
-  /** All that it will be sent with. */
-  readonly ready: Headers | undefined
-  /** What equal requests in flight have in common, the best first; undefined where none is equal to another. */
-  readonly keys: readonly string[] | undefined
-  /** What its answer is cached by; undefined if it is not. */
-  readonly key: string | undefined
-  /** It is not to be answered from the cache. */
-  readonly isPastCache: boolean
-  /** Since when whoever has begun it waits. */
-  readonly since?: number
-  /** Sent with credentials of its own: the answer is not for other tabs. */
-  readonly isSecret: boolean
-}
-
 type Schema<T> = StandardSchemaV1<unknown, T>
 type Init = RequestInit | null | undefined
-type Read<T> = (request: Described, errand: Errand, attempt: number, flight: Flight) => Promise<T>
+
+/** One attempt, for all who share it. */
+interface Attempt extends Asked, Likeness {
+  /** All that it will be sent with. */
+  readonly ready: Headers | undefined
+  readonly how: SourceCoordination
+  readonly attempt: number
+  /** Since when whoever has begun it waits. */
+  readonly since: number
+}
+
+/** How an answer is read once for all callers, and what each of them is given of it. */
+interface Reading<T, R> {
+  /** Keeps apart what is read in different ways. */
+  readonly purpose: string
+  read(response: Response, request: Attempt, flight: Flight): Promise<T>
+  /** `isOtherwise`: whether there is a way on, or something that can stand in, if it refuses the answer. */
+  finish(
+    answer: T,
+    request: Attempt,
+    isOtherwise: (error: MillraceError) => boolean,
+  ): R | typeof taken | Promise<R | typeof taken>
+}
 
 export interface CoordinatedFetch {
   fetch(input: RequestInfo | URL, init?: RequestInit, coordination?: Coordination): Promise<Response>
@@ -133,7 +106,7 @@ export interface CoordinatedFetch {
    * Asks the server now, past all caches, and caches the answer; equal questions in flight are shared unless `dedupe` is
    * false. What it is told is looked at when it is needed, since it may change meanwhile.
    */
-  ask(url: string, init: RequestInit, errand: Errand): Promise<JsonAnswer>
+  ask(url: string, init: RequestInit, how: SourceCoordination): Promise<JsonAnswer>
   /** Tells of every answer to these equal requests, whoever asked, until the returned function is called. */
   follow(key: string, onAnswer: (answer: JsonAnswer) => void): () => void
   /** Forgets what is cached for these URLs, and does not keep what is under way. */
@@ -143,20 +116,13 @@ export interface CoordinatedFetch {
   readonly cache: { readonly entries: number; readonly bytes: number }
 }
 
-/** A cached answer, as tabs tell each other of it. */
-export interface KeptAnswer {
-  readonly key: string
-  readonly url: string
-  readonly value: unknown
-  readonly headers: readonly (readonly [string, string])[]
-  readonly bytes: number
-  /** ms, when it was told: a clock may be set meanwhile, so no moment is compared with another tab's. */
-  readonly age: number
-  /** ms from when it was asked to when it was told. */
-  readonly sentAgo: number
-  /** ms since the epoch: a tab that was frozen hears of it late. */
-  readonly toldAt: number
-}
+/** RFC 9110 section 9.2.2. */
+const IDEMPOTENT = /^(GET|HEAD|OPTIONS|TRACE|PUT|DELETE)$/
+const UNSAFE = /^(POST|PUT|PATCH|DELETE)$/
+/** What says that there is no body, and that what was known holds (RFC 9110 section 15). */
+const BODILESS = [204, 205, 304]
+/** A read of the cache costs no request: this many times what may be sent is a loop all the same. */
+const READS_PER_REQUEST = 50
 
 /** One for all calls that give none. */
 const noCoordination: Coordination = {}
@@ -166,19 +132,33 @@ const taken: unique symbol = Symbol()
 export function createCoordinatedFetch(context: NetworkContext, gate: Gate, sender: Sender): CoordinatedFetch {
   const { clock, settings, counters } = context
   const cache = createResponseCache(context.account)
-  const inFlight = createInFlight(gate, clock)
+  const inFlight = createInFlight(clock)
   const shortcuts = createShortcuts(settings)
   const followers = new Map<string, Set<(answer: JsonAnswer) => void>>()
   const validated = new WeakMap<StandardSchemaV1, { last: unknown; readonly outputs: WeakMap<object, unknown> }>()
-  /** Those who have failed together wait together, and try again together. */
-  const retries = new WeakMap<Flight, { readonly draw: number; readonly waits: symbol[] }>()
+  const asJson = <R>(finish: Reading<JsonAnswer, R>['finish']) => ({ purpose: 'json', read: readValue, finish })
+  const wholeAnswer = asJson((answer) => answer)
 
   return {
-    fetch: coordinatedFetch,
-    json,
-    ask(url, init, errand) {
-      return obtain('json', url, { cache: 'no-cache', ...init }, errand, readValue, (answer) => answer)
+    async fetch(input, init, coordination = noCoordination) {
+      check('', coordination)
+      if (!settings.flags.coordination) return (settings.fetch ?? platformFetch)(input, init ?? undefined)
+      counters.asked++
+      return obtain(input, init, coordination, {
+        purpose: coordination.ttl ? 'kept response' : 'response',
+        read: readResponse,
+        finish(take: Take, { endpoint, signal }, isOtherwise) {
+          const response = take(signal)
+          if (!response) return taken
+          const error = response.status >= 400 ? statusError(endpoint, response, clock.now()) : undefined
+          if (!error?.retryable || !isOtherwise(error)) return response
+          discard(response)
+          throw error
+        },
+      })
     },
+    json,
+    ask: (url, init, how) => obtain(url, { cache: 'no-cache', ...init }, how, wholeAnswer),
     follow(key, onAnswer) {
       const all = followers.get(key) ?? new Set()
       followers.set(key, all.add(onAnswer))
@@ -188,10 +168,10 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     },
     forget,
     learn({ key, url, value, headers, bytes, age, sentAgo, toldAt }) {
-      const before = cache.get(key)?.value as JsonAnswer | undefined
       const now = clock.elapsed() - Math.max(0, clock.now() - toldAt)
+      const before = knownAnswer(key)
       const sentAt = now - sentAgo
-      if (!settings.flags.cache || isOlder({ sentAt }, before)) return
+      if (!settings.flags.cache || isOlder(sentAt, before)) return
       const answer: JsonAnswer = {
         value: shareStructure(before?.value, value),
         headers: new Headers(headers as [string, string][]),
@@ -209,29 +189,10 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     },
   }
 
-  async function coordinatedFetch(
-    input: RequestInfo | URL,
-    init?: Init,
-    coordination: Coordination = {},
-  ): Promise<Response> {
-    check('', coordination)
-    if (!settings.flags.coordination) return (settings.fetch ?? platformFetch)(input, init ?? undefined)
-    counters.asked++
-    const purpose = coordination.ttl ? 'kept response' : 'response'
-    return obtain(purpose, input, init, coordination, readResponse, (take, { endpoint, signal }, isOtherwise) => {
-      const response = take(signal)
-      if (!response) return taken
-      const isRefused = isRetryableStatus(response.status)
-      if (!isRefused || !isOtherwise(retryAfterOf(headersOf(response), clock.now()))) return response
-      discard(response)
-      throw statusError(endpoint, response, clock.now())
-    })
-  }
-
   function json<T>(
     input: RequestInfo | URL,
     init?: Init,
-    coordination: Coordination & { schema?: Schema<T> } = noCoordination,
+    coordination: Coordination & { schema?: Schema<T> | undefined } = noCoordination,
   ): Promise<T> {
     if (coordination !== noCoordination)
       try {
@@ -244,7 +205,6 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     const shortcut = shortcuts.find(input, init)
     const known = shortcut && recall(shortcut.key, ttl)
     if (known && isWithin(known, ttl)) {
-      counters.cached++
       countRead(known.reads, shortcut.endpoint, coordination)
       const { value } = known.value as JsonAnswer
       if (!schema) return Promise.resolve(value as T)
@@ -253,38 +213,33 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
         ? Promise.resolve(outputs.get(value as object) as T)
         : validate(schema, value, shortcut.endpoint)
     }
-    return obtain('json', input, init, { ...coordination, ttl }, readValue, ({ value, isEmpty }, { endpoint, key }) => {
+    const reading = asJson(({ value, isEmpty }, { endpoint, key }) => {
       if (key) shortcuts.learn(input, init, key, endpoint)
       return schema && !isEmpty ? validate(schema, value, endpoint) : (value as T)
     })
+    return obtain(input, init, { ...coordination, ttl }, reading)
   }
 
   /**
    * From the cache while it is fresh, else from the network, as often as this caller tries; if that cannot answer in its
-   * time, from the cache again. `finish` makes of an answer what the caller is given; it is told whether there is a way
-   * on, or something that can stand in, if it refuses the answer.
+   * time, from the cache again.
    */
   async function obtain<T, R>(
-    purpose: string,
     input: RequestInfo | URL,
     init: Init,
-    errand: Errand,
-    read: Read<T>,
-    finish: (
-      answer: T,
-      request: Described,
-      isOtherwise: (retryAfter: number | undefined) => boolean,
-    ) => R | typeof taken | Promise<R>,
+    how: SourceCoordination,
+    { purpose, read, finish }: Reading<T, R>,
   ): Promise<R> {
     const {
       ttl = 0,
       staleIfError = settings.cache.staleIfError,
       timeout = DEFAULT_TIMEOUT,
       priority = 'normal',
-    } = errand
+      kind = 'foreground',
+    } = how
     const asked = await understand(input, init, settings.baseUrl)
     const { endpoint, url } = asked
-    const most = IDEMPOTENT.test(asked.method) ? (errand.retry ?? 0) : 0
+    const most = IDEMPOTENT.test(asked.method) ? (how.retry ?? 0) : 0
     if (most > 0 || sender.mayRefresh(url)) asked.prepareAgain()
     const since = clock.elapsed()
     let attempt = 0
@@ -292,73 +247,71 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     let hasShared = false
     let call: Call | undefined = asked
     let flight: Flight | undefined
+    let request: Attempt | undefined
     let known: ReturnType<typeof recall>
-    let last: Described | undefined
     const canStandIn = () => known !== undefined && isWithin(known, ttl + staleIfError)
-    const fromCache = (request: Described) => {
-      counters.cached++
-      countRead((known as { reads: Reads }).reads, endpoint, errand)
-      return finish(known?.value as T, request, () => false) as R
+    const fromCache = (request: Attempt) => {
+      const { reads, value } = known as NonNullable<typeof known>
+      countRead(reads, endpoint, how)
+      return finish(value as T, request, () => false) as R
     }
     /** ms until the next attempt; undefined if there is none, or none in time. */
-    const pauseBefore = (retryAfter: number | undefined) => {
+    const pauseBefore = ({ retryAfter }: MillraceError) => {
       if (attempt >= most || !asked.again()) return undefined
       const pause = backoffDelay(settings.backoff, attempt, retryOf(flight).draw, retryAfter)
       return pause < patience.left() ? pause : undefined
     }
-    const patience = createPatience(clock, timeout, asked.signal, `timeout ${endpoint}`, () =>
-      lateError(last, endpoint, timeout, attempt, flight),
+    const isOtherwise = (error: MillraceError) => canStandIn() || pauseBefore(error) !== undefined
+    const patience = createPatience(clock, gate.enter, timeout, asked.signal, `timeout ${endpoint}`, () =>
+      lateError(endpoint, timeout, attempt, request, flight),
     )
-    const caller = (): Caller => ({
-      signal: patience.signal,
-      kind: attempt > 0 ? 'background' : (errand.kind ?? 'foreground'),
-      priority,
-      ttl,
-    })
+    const { signal } = patience
     try {
       for (;;) {
-        flight = last = undefined
+        flight = request = undefined
         try {
-          const request: Described = await describe(purpose, { ...asked, ...call }, attempt, caller())
-          last = request
-          const maxAge = request.isPastCache ? (errand.maxAge ?? 0) : ttl
-          known = recall(request.key, maxAge)
-          if (known && isWithin(known, maxAge)) return fromCache(request)
+          const caller: Caller = { signal, kind: attempt > 0 ? 'background' : kind, priority, ttl }
+          const told = { ...asked, ...call, how, attempt, since }
+          const described: Attempt = { ...told, ...(await describe(purpose, told, signal)) }
+          request = described
+          const maxAge = described.isPastCache ? (how.maxAge ?? 0) : ttl
+          known = recall(described.key, maxAge)
+          if (known && isWithin(known, maxAge)) return fromCache(described)
           // What is asked past the caches is not answered by them when it fails.
-          if (request.isPastCache) known = undefined
+          if (described.isPastCache) known = undefined
           const answer = await inFlight.join(
-            (!isAlone && errand.dedupe !== false && request.keys) || [Symbol()],
+            (!isAlone && how.dedupe !== false && described.keys) || [Symbol()],
             url,
-            caller(),
-            (joined) => read({ ...request, since }, errand, attempt, joined),
+            caller,
+            async (joined) => read(await exchange(described, caller.kind, joined), described, joined),
             (joined, isShared) => {
               flight = joined
               if (isShared && !hasShared) counters.shared++
               hasShared ||= isShared
-              if (errand.onSent) joined.whenSent(errand.onSent)
+              if (how.onSent) joined.whenSent(how.onSent)
             },
           )
-          const isOtherwise = (retryAfter: number | undefined) => canStandIn() || pauseBefore(retryAfter) !== undefined
-          const result = await untilAborted(Promise.resolve(finish(answer, request, isOtherwise)), patience.signal)
+          const result = await untilAborted(Promise.resolve(finish(answer, described, isOtherwise)), signal)
           if (result !== taken) return result
           counters.shared--
           hasShared = false
           isAlone = true
         } catch (error) {
-          const isWorthIt = isMillraceError(error) && error.retryable && !patience.signal.aborted
-          const pause = isWorthIt ? pauseBefore(error.retryAfter) : undefined
-          call = pause === undefined ? undefined : asked.again()
+          const isWorthIt = isMillraceError(error) && error.retryable && !signal.aborted
+          const pause = isWorthIt ? pauseBefore(error) : undefined
+          call = asked.again()
           if (pause === undefined || !call) throw error
           const { waits } = retryOf(flight)
           waits[attempt] ??= Symbol()
-          const wait = waits[attempt] as symbol
+          const key = waits[attempt] as symbol
           attempt++
-          flight = last = undefined
-          await inFlight.join([wait], url, caller(), ({ signal }) => gate.wait(pause, `retry ${endpoint}`, signal))
+          flight = request = undefined
+          await inFlight.join([key], url, { signal, kind, priority, ttl }, (waiting) =>
+            wait(clock, pause, `retry ${endpoint}`, waiting.signal),
+          )
         }
       }
     } catch (error) {
-      const request = last as Described | undefined
       if (!request || !canStandIn() || !isMillraceError(error) || !error.retryable) throw error
       return fromCache(request)
     } finally {
@@ -366,20 +319,102 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     }
   }
 
-  function retryOf(flight: Flight | undefined): { readonly draw: number; readonly waits: symbol[] } {
-    const known = flight && retries.get(flight)
-    if (known) return known
-    const retry = { draw: clock.random(), waits: [] }
-    if (flight) retries.set(flight, retry)
-    return retry
+  function retryOf(flight: Partial<Flight> = {}): NonNullable<Flight['retry']> {
+    flight.retry ??= { draw: clock.random(), waits: [] }
+    return flight.retry
+  }
+
+  /** All that it is sent with, and what is equal to it. */
+  async function describe(
+    purpose: string,
+    request: Asked & { readonly attempt: number },
+    signal: AbortSignal,
+  ): Promise<Likeness & { readonly ready: Headers | undefined }> {
+    const { url, hasBody } = request
+    if (hasBody) return { ready: undefined, isPastCache: true, isSecret: true }
+    if (typeof settings.headers === 'function') throwIfAborted(signal)
+    const ready = await sender.headersFor({ ...request, signal })
+    return { ready, ...likenessOf(purpose, request, ready, settings.identity, sender.credentialsFor(url)) }
+  }
+
+  async function exchange(request: Attempt, kind: Caller['kind'], flight: Flight): Promise<Response> {
+    const { how, method, url, endpoint } = request
+    const response = await sender.send({
+      ...request,
+      endpoint: how.group ?? endpoint,
+      label: how.label ?? 'client.fetch',
+      channel: how.channel,
+      kind,
+      priority: () => flight.priority,
+      signal: flight.signal,
+      onSent: flight.sent,
+    })
+    if (response.ok && UNSAFE.test(method)) {
+      forget((cached) => cached === url)
+      context.onChanged(url)
+    }
+    return response
+  }
+
+  async function readResponse(response: Response, { key, url, endpoint }: Attempt, flight: Flight): Promise<Take> {
+    const headers = headersOf(response)
+    const isStream = /^text\/event-stream\b/i.test(headers.get('content-type') ?? '')
+    const limit = settings.cache.bytes
+    const isShort = response.ok && !isStream && !(Number(headers.get('content-length')) > limit)
+    let whole = response
+    // What cannot be read in pieces is read whole, or not at all.
+    const copy = isReadable(response.body) ? response : attempted(() => response.clone())
+    if (isShort && isKept(key, flight.ttl) && copy) {
+      flight.stage = 'answered'
+      // One that outgrows the limit after all is handed on as it is. Not by a clone: Node rejects a promise of its own
+      // that nobody has, when one half of it is let go of after an abort.
+      const body = await readBody(copy, endpoint, limit, flight.signal, false, (read, reader) => {
+        whole = rebuild(response, restOf(read, reader))
+      })
+      if (body) {
+        if (copy !== response) discard(response)
+        const take = () => rebuild(response, body.length > 0 ? body : null)
+        keep(key, url, flight, headers, take, body.length)
+        return take
+      }
+    }
+    return copiesOf(whole, isStream ? 1 : flight.land(), endpoint, gate.enter, clock, context.account)
+  }
+
+  async function readValue(response: Response, request: Attempt, flight: Flight): Promise<JsonAnswer> {
+    const { key, url, endpoint, method, isSecret = true, how } = request
+    const { status } = response
+    const headers = headersOf(response)
+    const before = knownAnswer(key)
+    const { sentAt } = flight
+    const hasNone = BODILESS.includes(status) || (response.ok && method === 'HEAD')
+    if (hasNone || status < 200 || status > 299) discard(response)
+    if (!hasNone && (status < 200 || status > 299)) throw statusError(endpoint, response, clock.now())
+    flight.stage = 'answered'
+    const body = hasNone ? undefined : await readJson(response, endpoint, method !== 'GET', flight.signal)
+    const at = clock.elapsed()
+    if (!body) {
+      const value = status === 304 ? before?.value : undefined
+      return { value, headers, isEmpty: true, key, at, sentAt }
+    }
+    const { bytes } = body
+    const value = shareStructure(before?.value, body.value)
+    const answer: JsonAnswer = { value, headers, key, url, bytes, isSecret, at, sentAt }
+    if (key === undefined || !flight.isCurrent() || isOlder(sentAt, before)) return answer
+    if (isKept(key, flight.ttl) && keep(key, url, flight, headers, answer, bytes) && !isSecret && !how.isTold) {
+      const told = { age: 0, sentAgo: at - sentAt, toldAt: clock.now() }
+      context.onKept({ key, url, value, headers: [...headers], bytes, ...told })
+    }
+    tellFollowers(answer)
+    return answer
   }
 
   /** Says what it has waited for. */
   function lateError(
-    request: Described | undefined,
     endpoint: string,
     timeout: number,
     attempt: number,
+    request: Attempt | undefined,
     flight: Flight | undefined,
   ): MillraceError {
     const within = `within ${timeout} ms`
@@ -406,12 +441,17 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     return isKept(key, ttl) ? cache.get(key) : undefined
   }
 
+  function knownAnswer(key: string | undefined): JsonAnswer | undefined {
+    return key === undefined ? undefined : (cache.get(key)?.value as JsonAnswer | undefined)
+  }
+
   function isWithin({ at }: { readonly at: number }, ms: number): boolean {
     return clock.elapsed() - at < ms
   }
 
   /** It costs nobody a request; but whoever reads so often does so in a loop. */
   function countRead(reads: Reads, endpoint: string, { label = 'client.json' }: Coordination): void {
+    counters.cached++
     const limit = settings.limits.fetchesPer10s * READS_PER_REQUEST
     if (++reads.count <= limit) return
     const now = clock.elapsed()
@@ -419,73 +459,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     Object.assign(reads, { count: 0, since: now })
   }
 
-  async function readResponse(request: Described, errand: Errand, attempt: number, flight: Flight): Promise<Take> {
-    const { key, url, endpoint } = request
-    const response = await exchange(request, errand, attempt, flight)
-    const headers = headersOf(response)
-    const isStream = /^text\/event-stream\b/i.test(headers.get('content-type') ?? '')
-    const limit = settings.cache.bytes
-    const isShort = response.ok && !isStream && !(Number(headers.get('content-length')) > limit)
-    let whole = response
-    // What cannot be read in pieces is read whole, or not at all.
-    const copy = isReadable(response.body) ? response : attempted(() => response.clone())
-    if (isShort && isKept(key, flight.ttl) && copy) {
-      flight.stage = 'answered'
-      // One that outgrows the limit after all is handed on as it is. Not by a clone: Node rejects a promise of its own
-      // that nobody has, when one half of it is let go of after an abort.
-      const body = await readBody(copy, endpoint, limit, flight.signal, false, (read, reader) => {
-        whole = rebuild(response, restOf(read, reader))
-      })
-      if (body) {
-        if (copy !== response) discard(response)
-        const take = () => rebuild(response, body.length > 0 ? body : null)
-        keep(key, url, flight, headers, take, body.length)
-        return take
-      }
-    }
-    return copiesOf(whole, isStream ? 1 : flight.land(), endpoint, gate.enter, clock, context.account)
-  }
-
-  async function readValue(request: Described, errand: Errand, attempt: number, flight: Flight): Promise<JsonAnswer> {
-    const { key, url, endpoint, method, isSecret } = request
-    const response = await exchange(request, errand, attempt, flight)
-    const { status } = response
-    const headers = headersOf(response)
-    const before = key === undefined ? undefined : (cache.get(key)?.value as JsonAnswer | undefined)
-    const { sentAt } = flight
-    const empty = (value?: unknown): JsonAnswer => ({
-      value,
-      headers,
-      isEmpty: true,
-      key,
-      at: clock.elapsed(),
-      sentAt,
-    })
-    if (BODILESS.includes(status) || (response.ok && method === 'HEAD')) {
-      discard(response)
-      return empty(status === 304 ? before?.value : undefined)
-    }
-    if (status < 200 || status > 299) {
-      discard(response)
-      throw statusError(endpoint, response, clock.now())
-    }
-    flight.stage = 'answered'
-    const body = await readJson(response, endpoint, method !== 'GET', flight.signal)
-    if (!body) return empty()
-    const { bytes } = body
-    const at = clock.elapsed()
-    const value = shareStructure(before?.value, body.value)
-    const answer: JsonAnswer = { value, headers, key, url, bytes, isSecret, at, sentAt }
-    if (key === undefined || !flight.isCurrent() || isOlder(answer, before)) return answer
-    if (isKept(key, flight.ttl) && keep(key, url, flight, headers, answer, bytes) && !isSecret && !errand.isTold) {
-      const told = { age: 0, sentAgo: at - sentAt, toldAt: clock.now() }
-      context.onKept({ key, url, value, headers: [...headers], bytes, ...told })
-    }
-    tellFollowers(answer)
-    return answer
-  }
-
-  function isOlder({ sentAt = 0 }: Pick<JsonAnswer, 'sentAt'>, known: JsonAnswer | undefined): boolean {
+  function isOlder(sentAt: number, known: JsonAnswer | undefined): boolean {
     return known?.sentAt !== undefined && sentAt < known.sentAt
   }
 
@@ -515,57 +489,5 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     known.last = output
     if (isObject) known.outputs.set(value, output)
     return output
-  }
-
-  /** One attempt, for all who share it. */
-  async function exchange(request: Described, errand: Errand, attempt: number, flight: Flight): Promise<Response> {
-    const { method, url } = request
-    const { label = 'client.fetch', channel, group = request.endpoint } = errand
-    const response = await sender.send({
-      ...request,
-      endpoint: group,
-      label,
-      channel,
-      attempt,
-      kind: attempt > 0 ? 'background' : (errand.kind ?? 'foreground'),
-      get priority() {
-        return flight.priority
-      },
-      signal: flight.signal,
-      onSent: flight.sent,
-    })
-    if (response.ok && UNSAFE.test(method)) {
-      forget((cached) => cached === url)
-      context.onChanged(url)
-    }
-    return response
-  }
-
-  /** `purpose` keeps apart what is read in different ways. */
-  async function describe(purpose: string, asked: Asked, attempt: number, caller: Caller): Promise<Described> {
-    const { url, method, headers, endpoint, init, input } = asked
-    const described = { ...asked, ready: undefined, keys: undefined, key: undefined, isPastCache: true, isSecret: true }
-    if (asked.hasBody) return described
-
-    const ask = ({ signal }: Pick<Flight, 'signal'>) => sender.headersFor({ url, attempt, headers, endpoint, signal })
-    // A function is waited for in flight, so that an abort and the switch end the wait.
-    const isWait = typeof settings.headers === 'function'
-    const ready = await (isWait ? inFlight.join([Symbol()], url, caller, ask) : ask({ signal: caller.signal }))
-    const shown = [...ready].filter(([name]) => !TRACING.test(name))
-    const request = typeof input === 'string' ? undefined : input
-    const fallback = { ...MODE, ...(!request && { credentials: sender.credentialsFor(url) ?? MODE.credentials }) }
-    const mode = Object.entries(fallback).map(([name, usual]) => {
-      const part = name as keyof typeof MODE
-      return init[part] ?? request?.[part] ?? usual
-    })
-    const isSecret = shown.some(([name]) => isSecretHeader(name))
-    const how = init.cache ?? request?.cache ?? 'default'
-    const isPastCache = PAST_CACHE.test(how)
-    const all = JSON.stringify([purpose, method, url, settings.identity, shown, mode])
-    const keyOf = (cached: string) => `${all} ${cached}`
-    // What goes past the caches on its way is as good for who would have taken what they hold.
-    const keys = how === 'default' ? [keyOf(how), keyOf('no-cache')] : [keyOf(how)]
-    const key = how === 'no-store' ? undefined : keyOf(isPastCache ? 'default' : how)
-    return { ...described, ready, keys, key, isPastCache, isSecret }
   }
 }

@@ -1,16 +1,15 @@
 /**
- * Work that several callers may wait for. Each caller's abort rejects that caller alone, with its own signal's reason;
- * the last one aborts the work, and so does the switch. Work that fails leaves nothing open.
+ * Requests that several callers may wait for. Each caller's abort rejects that caller alone, with its own signal's reason;
+ * the last one aborts the request. One that fails leaves nothing open.
  */
 import type { Timers } from '../primitives/clock'
 import { abortFor, reasonOf, throwIfAborted, untilAborted } from '../primitives/until-aborted'
-import type { Gate, Passage } from './gate'
-import type { Priority } from './slots'
+import type { PolicyRequest, Priority } from './request'
 
-/** Who joins, and what it wants of the work: all have what the most demanding of them asks for. */
+/** Who joins, and what it wants: all have what the most demanding of them asks for. */
 export interface Caller {
   readonly signal: AbortSignal
-  readonly kind: Passage['kind']
+  readonly kind: PolicyRequest['kind']
   readonly priority: Priority
   /** ms that the answer may be reused. */
   readonly ttl: number
@@ -20,6 +19,8 @@ export interface Flight {
   readonly signal: AbortSignal
   readonly priority: Priority
   readonly ttl: number
+  /** Those who have failed together wait together, and try again together. */
+  retry?: { readonly draw: number; readonly waits: symbol[] }
   /** How far it is. */
   stage: 'waiting' | 'sent' | 'answered'
   /** When it left for the server, if it has. */
@@ -49,8 +50,8 @@ export interface InFlight {
 
 interface Shared extends Flight {
   readonly url: string
-  readonly kind: Passage['kind']
-  readonly abort: (reason: unknown) => void
+  readonly kind: PolicyRequest['kind']
+  readonly controller: AbortController
   promise: Promise<unknown>
   waiting: number
   priority: Priority
@@ -59,7 +60,7 @@ interface Shared extends Flight {
 
 const URGENCY: readonly Priority[] = ['low', 'normal', 'high']
 
-export function createInFlight(gate: Gate, clock: Pick<Timers, 'elapsed'>): InFlight {
+export function createInFlight(clock: Pick<Timers, 'elapsed'>): InFlight {
   const flights = new Map<string | symbol, Shared>()
 
   return {
@@ -70,17 +71,16 @@ export function createInFlight(gate: Gate, clock: Pick<Timers, 'elapsed'>): InFl
       start: (flight: Flight) => Promise<T>,
       onJoin?: (flight: Flight, isShared: boolean) => void,
     ) {
-      const { signal } = caller
+      const { signal, priority, ttl } = caller
       throwIfAborted(signal)
       const known = keys.map((key) => flights.get(key)).find((flight) => flight && isFor(flight, caller))
       const flight = known ?? takeOff(keys[0] as string, url, caller, start)
       flight.waiting++
-      if (URGENCY.indexOf(caller.priority) > URGENCY.indexOf(flight.priority)) flight.priority = caller.priority
-      flight.ttl = Math.max(flight.ttl, caller.ttl)
+      if (URGENCY.indexOf(priority) > URGENCY.indexOf(flight.priority)) flight.priority = priority
+      flight.ttl = Math.max(flight.ttl, ttl)
       onJoin?.(flight, known !== undefined)
-      const promise = flight.promise as Promise<T>
-      return untilAborted(promise, signal, () => {
-        if (--flight.waiting === 0) flight.abort(reasonOf(signal))
+      return untilAborted(flight.promise as Promise<T>, signal, () => {
+        if (--flight.waiting === 0) abortFor(flight.controller, reasonOf(signal))
       })
     },
     forget(matches) {
@@ -101,15 +101,23 @@ export function createInFlight(gate: Gate, clock: Pick<Timers, 'elapsed'>): InFl
   ): Shared {
     const controller = new AbortController()
     const { signal } = controller
-    const abort = (reason: unknown) => abortFor(controller, reason)
-    const leaveGate = gate.enter(abort)
+    const told: (() => void)[] = []
     const isCurrent = () => flights.get(key) === flight
     const land = () => {
       if (isCurrent()) flights.delete(key)
       return flight.waiting
     }
-    const told: (() => void)[] = []
     const flight: Shared = {
+      url,
+      kind,
+      priority,
+      ttl,
+      controller,
+      signal,
+      stage: 'waiting',
+      sentAt: 0,
+      waiting: 0,
+      promise: Promise.resolve(),
       sent() {
         flight.stage = 'sent'
         flight.sentAt = clock.elapsed()
@@ -119,26 +127,12 @@ export function createInFlight(gate: Gate, clock: Pick<Timers, 'elapsed'>): InFl
         if (flight.stage === 'waiting') told.push(run)
         else run()
       },
-      url,
-      kind,
-      priority,
-      ttl,
-      signal,
-      stage: 'waiting',
-      sentAt: 0,
-      abort,
       land,
       isCurrent,
-      promise: Promise.resolve(),
-      waiting: 0,
     }
-    const work = Promise.resolve(flight).then(start)
-    flight.promise = untilAborted(work, signal, land).finally(() => {
-      land()
-      leaveGate()
-    })
+    flight.promise = untilAborted(Promise.resolve(flight).then(start), signal, land).finally(land)
     // Whoever waits is told of a failure; whatever it left half-read is closed.
-    flight.promise.catch(abort)
+    flight.promise.catch((reason) => abortFor(controller, reason))
     flights.set(key, flight)
     return flight
   }

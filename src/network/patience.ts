@@ -1,7 +1,23 @@
-/** How long one caller waits: until its own signal aborts, or its own time is over, whatever it waits for. */
+/**
+ * How long one caller waits: until its own signal aborts, its own time is over, or the switch breaks it off, whatever it
+ * waits for.
+ */
 import type { Timers } from '../primitives/clock'
 import type { MillraceError } from '../primitives/errors'
-import { abortFor, offAbort, onAbort, reasonOf, throwIfAborted } from '../primitives/until-aborted'
+import { abortFor, offAbort, onAbort, reasonOf, throwIfAborted, untilAborted } from '../primitives/until-aborted'
+import type { Gate } from './gate'
+
+/** ms that an answer is waited for. */
+export const DEFAULT_TIMEOUT = 15_000
+
+/** Waits, or rejects with the reason of the abort. */
+export function wait(clock: Pick<Timers, 'after'>, ms: number, label: string, signal: AbortSignal): Promise<void> {
+  let cancel: (() => void) | undefined
+  const timer = new Promise<void>((resolve) => {
+    cancel = clock.after(ms, resolve, label)
+  })
+  return untilAborted(timer, signal, cancel)
+}
 
 export interface Patience {
   readonly signal: AbortSignal
@@ -12,6 +28,7 @@ export interface Patience {
 
 export function createPatience(
   clock: Pick<Timers, 'after' | 'elapsed'>,
+  enter: Gate['enter'],
   timeout: number,
   signal: AbortSignal | undefined,
   label: string,
@@ -20,14 +37,23 @@ export function createPatience(
   throwIfAborted(signal)
   const controller = new AbortController()
   const until = clock.elapsed() + timeout
-  const abort = () => abortFor(controller, signal && reasonOf(signal))
-  const cancelTimer = timeout < Infinity ? clock.after(timeout, () => abortFor(controller, late()), label) : undefined
+  const breakOff = (reason: unknown) => abortFor(controller, reason)
+  const abort = () => breakOff(signal && reasonOf(signal))
+  const cancelTimer = timeout < Infinity ? clock.after(timeout, () => breakOff(late()), label) : undefined
+  let leave: (() => void) | undefined
+  try {
+    leave = enter(breakOff)
+  } catch (refusal) {
+    // What is cached can be had all the same.
+    breakOff(refusal)
+  }
   if (signal) onAbort(signal, abort)
   return {
     signal: controller.signal,
     left: () => until - clock.elapsed(),
     end() {
       cancelTimer?.()
+      leave?.()
       if (signal) offAbort(signal, abort)
     },
   }

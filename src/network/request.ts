@@ -1,128 +1,71 @@
-/** What `fetch` takes, understood: of this realm or another, read once or again and again. */
-import { configError } from '../primitives/errors'
-import { isOnce } from '../primitives/http'
-import { attempt } from '../primitives/platform'
-import { endpointOf, resolveUrl } from '../primitives/url'
-import { readBytes } from './body'
+/** A request on its way to the server, and the policies that it passes. */
+import type { Endpoint } from './endpoint'
 
-/** What `fetch` is called with. */
-export interface Call {
+export type Priority = 'high' | 'normal' | 'low'
+
+/** A request that is about to be sent, as a policy is given it. */
+export interface PolicyRequest {
+  /** What `fetch` will be called with. */
   readonly input: string | Request
+  /** How, but for `headers` and `signal`. */
   readonly init: RequestInit
-}
-
-export interface Asked extends Call {
-  readonly url: string
-  readonly method: string
+  /** All that it will be sent with; a policy may set others. */
+  readonly headers: Headers
+  /** Method, origin and path, or a group of such: the unit of breakers, budgets and concurrency. */
   readonly endpoint: string
-  /** The request's own headers. */
-  readonly headers: HeadersInit | undefined
-  readonly signal: AbortSignal | undefined
-  readonly hasBody: boolean
-  /** To be called before it is sent, if it may be sent again. */
-  prepareAgain(): void
-  /** The same once more; undefined if its body was read, and is not known. */
-  again(): Call | undefined
+  /**
+   * `foreground`: somebody asked just now; counted by the runaway guard. `background`: polls, reconnects, retries; paced
+   * by the budget. `refresh`: what a user's write calls for, which comes in handfuls, and in loops: counted by the guard,
+   * and paced once it has used up a minute's budget of its own.
+   */
+  readonly kind: 'foreground' | 'refresh' | 'background'
+  /** A stream keeps to its own backoff and limit: no breaker, no queue. */
+  readonly stream?: boolean
+  /** Who asks, for alerts. */
+  readonly label: string
+  readonly channel?: string | undefined
+  /** Failed attempts before this one. */
+  readonly attempt: number
+  /** Aborts when nobody waits for the answer any more. */
+  readonly signal: AbortSignal
 }
 
-/** The members of `RequestInit` (WHATWG Fetch 5.4); one that is no plain object, such as a `Request`, hides them. */
-const MEMBERS =
-  'method headers body mode credentials cache redirect referrer referrerPolicy integrity keepalive signal priority duplex'
-/** A `Request`'s body up to this many bytes is remembered while it may have to be sent again. */
-const REMEMBERED = 2 ** 20
-
-/** @throws MillraceError `config` for a URL that cannot be resolved, and for a body that was read already */
-export async function understand(
-  input: RequestInfo | URL,
-  given: RequestInit | null | undefined,
-  baseUrl: string | URL | undefined,
-): Promise<Asked> {
-  const described = isRequestLike(input) && !isOurs(input) ? await adopt(input) : undefined
-  const request = described ? described.request : isOurs(input) ? input : undefined
-  const target = resolveUrl(described?.url ?? request?.url ?? (input as string | URL), baseUrl)
-  target.hash = ''
-  const url = target.href
-  const init: RequestInit = { ...described?.init, ...membersOf(given) }
-  const method = (init.method ?? request?.method ?? 'GET').toUpperCase()
-  // The one usual method that `fetch` does not write in capitals by itself.
-  if (method === 'PATCH') init.method = method
-  const ownBody =
-    init.body === undefined && request?.body !== null && !/^(GET|HEAD)$/.test(method) ? request : undefined
-  if (ownBody?.bodyUsed) throw configError('a `Request` whose body was not read yet', 'one that was')
-  const signal = init.signal === undefined ? request?.signal : (init.signal ?? undefined)
-  let remembered: (() => Uint8Array<ArrayBuffer> | undefined) | undefined
-  return {
-    input: request ?? url,
-    init,
-    url,
-    method,
-    endpoint: endpointOf(method, target),
-    headers: init.headers ?? request?.headers,
-    signal,
-    hasBody: init.body !== undefined || !/^(GET|HEAD)$/.test(method),
-    prepareAgain() {
-      if (ownBody) remembered ??= remember(ownBody.clone())
-    },
-    again() {
-      if (isOnce(init.body)) return undefined
-      if (!ownBody) return { input: request ?? url, init }
-      const body = remembered?.()
-      return body && { input: url, init: { ...initOf(ownBody), ...init, body } }
-    },
-  }
+/** What only we are told of a request. */
+export interface OwnRequest extends PolicyRequest {
+  /** One that somebody more urgent joins while it waits is as urgent as that. */
+  priority?(): Priority
+  /** Since when somebody waits for it, if that is not since now: of a wait for its turn the server knows nothing. */
+  readonly since?: number | undefined
+  /** It leaves for the server now. */
+  readonly onSent?: (() => void) | undefined
 }
 
-/** Of this realm, if it has any. */
-function isOurs(input: unknown): input is Request {
-  return attempt(() => input instanceof Request) === true
+/** One that is inside of the gate. */
+export interface Passing extends OwnRequest {
+  /** All that is known of its endpoint. */
+  readonly at: Endpoint
 }
 
-function isRequestLike(input: unknown): input is Request {
-  const { url, method, headers } = Object(input) as Partial<Request>
-  return typeof url === 'string' && typeof method === 'string' && typeof headers === 'object'
-}
+export type Next<R> = (request: R) => Promise<Response>
 
-/** Another realm's `Request` is one for the platform; one that the platform does not know is described to it. */
-async function adopt(input: Request): Promise<{ request?: Request; url: string; init?: RequestInit }> {
-  const request = attempt(() => new Request(input))
-  // What it does not know it takes for the text of a URL.
-  if (request?.url === input.url) return { request, url: input.url }
-  const hasBody = !/^(GET|HEAD)$/i.test(input.method)
-  const bytes = hasBody && typeof input.arrayBuffer === 'function' ? await input.arrayBuffer() : undefined
-  const init = initOf(input)
-  return { url: input.url, init: bytes?.byteLength ? { ...init, body: bytes } : init }
-}
+/** One of our own policies. */
+export type Step = (request: Passing, next: Next<Passing>) => Promise<Response>
 
-/** A request without its body, as an `init`. */
-function initOf(request: Request): RequestInit {
-  const { body: _, duplex, ...init } = membersOf(request) as RequestInit & { duplex?: unknown }
-  // A navigation cannot be made by a script; what the page is called is not its own to say again.
-  if (init.mode === 'navigate') delete init.mode
-  if (init.referrer === 'about:client') delete init.referrer
-  return init
-}
-
-/** What is given as undefined or null is not given; but for a signal: null is none, whatever the request has. */
-function membersOf(given: RequestInit | null | undefined): RequestInit {
-  const members: Record<string, unknown> = { ...given }
-  const prototype = given && Object.getPrototypeOf(given)
-  if (prototype && Object.getPrototypeOf(prototype))
-    for (const name of MEMBERS.split(' ')) members[name] = (given as Record<string, unknown>)[name]
-  for (const name in members)
-    if (members[name] === undefined || (members[name] === null && name !== 'signal')) delete members[name]
-  return members
-}
-
-/** Reads a copy of a body; answers what is known of it: nothing before its end, and nothing if it is too long. */
-function remember(copy: Request): () => Uint8Array<ArrayBuffer> | undefined {
-  let known: Uint8Array<ArrayBuffer> | undefined
-  const reading = copy.body ? readBytes(copy.body, REMEMBERED) : copy.arrayBuffer().then((all) => new Uint8Array(all))
-  reading.then(
-    (bytes) => {
-      known = bytes
-    },
-    // Whoever sends it hears of it.
-    () => {},
-  )
-  return () => known
-}
+/**
+ * What stands around every request of a client, streams too: it may look at it, change it, answer in its place, send it
+ * by `next` (again, if it likes: each time passes guard, budget and breaker), and look at the answer. Its time is part of
+ * the request's `timeout`. What it throws itself rejects with `callback`.
+ *
+ * @example
+ * ```ts
+ * import { createClient, type Policy } from 'millrace'
+ *
+ * const traced: Policy = (request, next) => {
+ *   request.headers.set('x-request-id', crypto.randomUUID())
+ *   return next(request)
+ * }
+ * const stop = createClient().use(traced)
+ * stop()
+ * ```
+ */
+export type Policy = (request: PolicyRequest, next: (request: PolicyRequest) => Promise<Response>) => Promise<Response>

@@ -6,15 +6,14 @@ import { waitFor } from '../primitives/callback'
 import { isOnce, statusError, toHeaders } from '../primitives/http'
 import { untilAborted } from '../primitives/until-aborted'
 import { originOf, pageUrl, resolveUrl } from '../primitives/url'
-import type { Gate, Passage } from './gate'
-import type { Call } from './request'
+import type { Call } from './asked'
+import type { Gate } from './gate'
+import type { OwnRequest } from './request'
 import { discard } from './response-copies'
 import type { NetworkContext } from './settings'
 
-export interface Outgoing extends Passage, Call {
+export interface Outgoing extends Omit<OwnRequest, 'headers'> {
   readonly url: string
-  /** Failed attempts before this one, for the client's header function. */
-  readonly attempt: number
   /** The request's own headers, over the client's; a function is asked again after a refresh. */
   readonly headers: HeadersInit | undefined | (() => HeadersInit | undefined | Promise<HeadersInit | undefined>)
   /** All headers of the first attempt, where they are known already. */
@@ -78,7 +77,7 @@ export function createSender(gate: Gate, { clock, settings, alert }: NetworkCont
     const credentials = settings.credentials &&
       isOwn(url) &&
       typeof input === 'string' && { credentials: settings.credentials }
-    const response = await gate.send(input, { ...credentials, ...init, headers }, request)
+    const response = await gate.send({ ...request, init: { ...credentials, ...init }, headers })
     // The platform has taken all headers along but `authorization`, and cannot be told not to.
     if (response.redirected && settings.headers && isOwn(url) && !owns(originOf(response.url)))
       tellOnce(originOf(response.url), "was sent the client's `headers` by a redirect")

@@ -8,9 +8,6 @@ export interface Shortcut {
   /** What its answer is cached by. */
   readonly key: string
   readonly endpoint: string
-  readonly headers: NetworkSettings['headers']
-  readonly identity: string | null
-  readonly origins: readonly string[]
 }
 
 export interface Shortcuts {
@@ -20,78 +17,61 @@ export interface Shortcuts {
 
 /** URLs that mean the same wherever the page has moved to. */
 const SETTLED = /^(https?:\/\/|\/)/
-/** What no header and no option can hold. */
+/** What no URL, no header and no option can hold. */
 const END = '\0'
 
 export function createShortcuts(settings: NetworkSettings): Shortcuts {
-  const plain = new Map<string, Shortcut>()
-  const others = new Map<string, Map<string, Shortcut>>()
-  let count = 0
+  const known = new Map<string, Shortcut>()
+  let { headers, identity, origins } = settings
 
   return {
     find(input, init) {
-      const url = urlOf(input)
-      const rest = init || url !== input ? restOf(input, init) : ''
-      const found = rest ? others.get(url)?.get(rest) : rest === '' ? plain.get(url) : undefined
-      if (!found) return undefined
-      const { headers, identity, origins } = settings
-      return found.headers === headers && found.identity === identity && found.origins === origins ? found : undefined
+      if (headers !== settings.headers || identity !== settings.identity || origins !== settings.origins) {
+        known.clear()
+        ;({ headers, identity, origins } = settings)
+      }
+      const call = textOf(input, init)
+      return call === undefined ? undefined : known.get(call)
     },
     learn(input, init, key, endpoint) {
-      const { headers, identity, origins } = settings
-      const url = urlOf(input)
-      const rest = restOf(input, init)
+      const call = textOf(input, init)
       // A function may answer otherwise the next time.
-      if (rest === undefined || typeof headers === 'function' || !SETTLED.test(url)) return
-      if (++count > settings.cache.entries) {
-        plain.clear()
-        others.clear()
-        count = 1
-      }
-      const shortcut = { key, endpoint, headers, identity, origins }
-      if (!rest) plain.set(url, shortcut)
-      else if (!others.get(url)?.set(rest, shortcut)) others.set(url, new Map([[rest, shortcut]]))
+      if (call === undefined || typeof headers === 'function' || !SETTLED.test(call)) return
+      if (known.size >= settings.cache.entries) known.clear()
+      known.set(call, { key, endpoint })
     },
   }
 }
 
-function urlOf(input: RequestInfo | URL): string {
-  return typeof input === 'string'
-    ? input
-    : ((input as URL | undefined)?.href ?? (input as Request | undefined)?.url ?? '')
+/** All of a call; undefined for one that has no shortcut. */
+function textOf(input: RequestInfo | URL, init: RequestInit | null | undefined): string | undefined {
+  if (typeof input === 'string') return init ? withInit(input, init) : input
+  if (!input) return undefined
+  if (!('url' in input)) return init ? withInit(input.href, init) : input.href
+  const { url, method, cache, credentials, redirect, mode, integrity, referrerPolicy, headers, signal } = input
+  if (init || method !== 'GET' || cache !== 'default' || signal?.aborted) return undefined
+  return `${url}${END}${credentials} ${redirect} ${mode} ${integrity} ${referrerPolicy}${END}${headersText(headers)}`
 }
 
-/** All of a call but its URL; undefined for one that has no shortcut. */
-function restOf(input: RequestInfo | URL, init: RequestInit | null | undefined): string | undefined {
-  if (typeof input === 'object' && 'url' in input) return init ? undefined : restOfRequest(input)
-  if (!init) return ''
-  let rest = ''
+function withInit(url: string, init: RequestInit): string | undefined {
+  let text = url
   for (const name in init) {
     const value = init[name as keyof RequestInit]
     if (value === undefined || value === null) continue
-    if (name === 'headers') rest += headersText(value as HeadersInit)
+    if (name === 'headers') text += headersText(value as HeadersInit)
     else if (name === 'signal') {
       if ((value as AbortSignal).aborted) return undefined
     } else if (name === 'method') {
       if (value !== 'GET') return undefined
     } else if (name === 'body' || name === 'cache' || typeof value === 'object') return undefined
-    else rest += `${name}=${value}${END}`
+    else text += `${END}${name}=${value}`
   }
-  return rest
-}
-
-function restOfRequest(request: Request): string | undefined {
-  const { method, cache, credentials, redirect, mode, integrity, referrerPolicy, headers, signal } = request
-  if (method !== 'GET' || cache !== 'default' || signal?.aborted) return undefined
-  return `Request ${credentials} ${redirect} ${mode} ${integrity} ${referrerPolicy}${END}${headersText(headers)}`
+  return text
 }
 
 function headersText(headers: HeadersInit): string {
+  const entries = Symbol.iterator in headers ? headers : Object.entries(headers)
   let text = ''
-  if (typeof (headers as Headers)[Symbol.iterator] === 'function')
-    for (const [name, value] of headers as Headers) text += `${name}:${value}${END}`
-  else
-    for (const name in headers as Record<string, string>)
-      text += `${name}:${(headers as Record<string, string>)[name]}${END}`
+  for (const [name, value] of entries as Iterable<[string, string]>) text += `${END}${name}:${value}`
   return text
 }

@@ -15,9 +15,10 @@ const HELD = 4 * 2 ** 20
 /** ms that the others wait for one who does not read. */
 const PATIENCE = 5_000
 
+/** What one reader has still to read. */
 interface Copy {
-  /** The number of the chunk that it reads next. */
-  at: number
+  readonly chunks: Uint8Array[]
+  bytes: number
 }
 
 export function splitBody(
@@ -29,18 +30,16 @@ export function splitBody(
 ): BodyReader[] {
   const source = body.getReader()
   const copies = new Set<Copy>()
-  const waiting = new Set<() => void>()
-  /** What somebody has still to read. `first` is the number of the first of them. */
-  const chunks: Uint8Array[] = []
-  let first = 0
-  let bytes = 0
+  let waiting: (() => void)[] = []
+  /** What the slowest has still to read: all chunks that are held. */
+  let held = 0
   let isReading = false
   let end: { readonly error?: unknown } | undefined
   let cancelPatience: (() => void) | undefined
   return Array.from({ length: count }, readerOf)
 
   function readerOf(): BodyReader {
-    const copy: Copy = { at: 0 }
+    const copy: Copy = { chunks: [], bytes: 0 }
     let isCancelled = false
     copies.add(copy)
     return {
@@ -53,83 +52,65 @@ export function splitBody(
               endpoint,
               'has an answer that several share, and this copy was not read. Use `dedupe: false`.',
             )
-          const value = chunks[copy.at - first]
+          const value = copy.chunks.shift()
           if (value) {
-            copy.at++
-            trim()
-            // The last one may do with it what it wants.
-            return { done: false, value: copy.at > first ? value.slice() : value }
+            copy.bytes -= value.byteLength
+            settle()
+            return { done: false, value: value.slice() }
           }
           if (end && 'error' in end) throw end.error
           if (end) return { done: true }
-          if (bytes < HELD) pull()
+          if (held < HELD) pull()
           else cancelPatience ??= clock.after(PATIENCE, dropSlowest, `unread body ${endpoint}`)
-          await new Promise<void>((resolve) => waiting.add(resolve))
+          await new Promise<void>((resolve) => waiting.push(resolve))
         }
       },
       async cancel() {
         isCancelled = true
         copies.delete(copy)
-        trim()
-        wake()
+        settle()
       },
     }
   }
 
-  function pull(): void {
+  async function pull(): Promise<void> {
     if (isReading) return
     isReading = true
-    source
-      .read()
-      .then(
-        ({ done, value }) => {
-          if (done) end = {}
-          else {
-            chunks.push(value)
-            hold(value.byteLength)
-          }
-        },
-        (error) => {
-          end = { error }
-        },
-      )
-      .finally(() => {
-        isReading = false
-        trim()
-        wake()
-      })
+    try {
+      const { done, value } = await source.read()
+      if (done) end = {}
+      else
+        for (const copy of copies) {
+          copy.chunks.push(value)
+          copy.bytes += value.byteLength
+        }
+    } catch (error) {
+      end = { error }
+    }
+    isReading = false
+    settle()
   }
 
-  /** Gives back what everybody has read. */
-  function trim(): void {
+  function settle(): void {
     if (copies.size === 0 && !end) {
       end = {}
       source.cancel().catch(() => {})
     }
-    const next = Math.min(first + chunks.length, ...[...copies].map(({ at }) => at))
-    if (next === first) return
-    const read = chunks.splice(0, next - first)
-    first = next
-    hold(-read.reduce((sum, { byteLength }) => sum + byteLength, 0))
-    wake()
+    const before = held
+    held = Math.max(0, ...[...copies].map(({ bytes }) => bytes))
+    account(held - before)
+    if (held < HELD) {
+      cancelPatience?.()
+      cancelPatience = undefined
+    }
+    const all = waiting
+    waiting = []
+    for (const resolve of all) resolve()
   }
 
   function dropSlowest(): void {
     cancelPatience = undefined
-    for (const copy of copies) if (copy.at === first) copies.delete(copy)
-    trim()
-  }
-
-  function hold(more: number): void {
-    bytes += more
-    account(more)
-    if (bytes >= HELD) return
-    cancelPatience?.()
-    cancelPatience = undefined
-  }
-
-  function wake(): void {
-    for (const resolve of waiting) resolve()
-    waiting.clear()
+    for (const copy of copies) if (copy.bytes === held) copies.delete(copy)
+    settle()
   }
 }

@@ -1,5 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import type { Priority } from '../network/slots'
+import type { Priority } from '../network/request'
 import { check, isSchema, shown } from '../primitives/check'
 import { configError } from '../primitives/errors'
 import { hashKey } from '../primitives/hash-key'

@@ -3,7 +3,7 @@
  * interval for all). Polls keep to a grid, so that they neither drift nor overlap, with jitter on top of it.
  */
 import type { Coordination, JsonAnswer } from '../network/coordinated-fetch'
-import type { Passage } from '../network/gate'
+import type { PolicyRequest } from '../network/request'
 import { isMillraceError, type MillraceError } from '../primitives/errors'
 import { networkError } from '../primitives/http'
 import { isOffline, soon } from '../primitives/platform'
@@ -74,7 +74,7 @@ export interface SnapshotSource {
   reconsider?(): void
 }
 
-export type AskKind = Passage['kind']
+export type AskKind = PolicyRequest['kind']
 export type Role = 'leader' | 'follower' | 'solo' | undefined
 
 /** One question, from the first thought of it to its answer. */

@@ -381,8 +381,6 @@ export function createStream(
       stream: true,
       label: someone?.label() ?? '',
       channel: someone?.key,
-      priority: 'high',
-      timeout: Infinity,
       attempt: failures,
       signal,
       onSent: sent,

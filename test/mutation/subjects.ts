@@ -17,20 +17,23 @@ export const subjects: { readonly [file: string]: { readonly [line: string]: str
   'stream/messages': {},
   'stream/reconnection': {},
   'network/breaker': {},
-  'network/endpoints': {},
+  'network/budget': {},
+  'network/endpoint': {},
+  'network/figures': {},
   'network/gate': {},
+  'network/guard': {
+    'const lately = admitted.filter(({ at }) => now - at < GUARD_WINDOW)':
+      'What is too old may be forgotten at any time; when it is full is the cheapest.',
+  },
   'network/in-flight': {},
+  'network/patience': {},
+  'network/queue': {},
   'network/response-cache': {
     'remove([...cached].reduce((least, other) => (other[1].used <= least[1].used ? other : least))[0])':
       'Each use has a number of its own.',
   },
-  'network/runaway-guard': {
-    'let closed = { until: 0, who: "Stryker was here!" }': 'Nobody asks before 1970, so this name is never told.',
-    'if (true) admitted = admitted.filter(({ at }) => now - at < GUARD_WINDOW)':
-      'What is too old may be forgotten at any time; when it is full is the cheapest.',
-  },
-  'network/slots': {},
-  'network/token-bucket': {},
+  'network/send': {},
+  'network/switch': {},
   'sources/replay-filter': {},
   'sources/tabs/election': {},
   'sources/tabs/wire': {},

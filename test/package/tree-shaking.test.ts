@@ -47,10 +47,10 @@ describe.each(['esbuild', 'rollup', 'vite'])('what %s makes of the package', (bu
 
     expect(codeOf(alone, REGISTRY_AND_SOURCES)).toEqual([])
     expect(codeOf(alone, ADAPTERS)).toEqual([])
-    // Of the gate it has what calls the platform's `fetch`.
+    // Of the network it has what calls the platform's `fetch`.
     const network = codeOf(alone, NETWORK)
-    expect(network).toContainEqual(expect.stringMatching(/^src\/network\/gate\.ts: .* fetch\(input, init\);$/))
-    expect(network.filter((line) => !line.startsWith('src/network/gate.ts'))).toEqual([])
+    expect(network).toContainEqual(expect.stringMatching(/^src\/network\/send\.ts: .* fetch\(input, init\);$/))
+    expect(network.filter((line) => !line.startsWith('src/network/send.ts'))).toEqual([])
     expect(network.length).toBeLessThan(15)
     expect(alone.bytes).toBeLessThan(all.bytes / 4)
   })

@@ -1,13 +1,14 @@
 import { defaultBreaker } from '../../src/network/breaker'
-import type { Endpoint } from '../../src/network/endpoints'
-import { createGate, type Passage } from '../../src/network/gate'
+import type { Endpoint } from '../../src/network/endpoint'
+import { createGate } from '../../src/network/gate'
 import { defaultLimits } from '../../src/network/limits'
+import type { OwnRequest } from '../../src/network/request'
 import { defaultCache } from '../../src/network/response-cache'
-import type { NetworkSettings, RequestRecord } from '../../src/network/settings'
+import type { NetworkContext, NetworkSettings, RequestRecord } from '../../src/network/settings'
 import type { Alert } from '../../src/primitives/alerts'
 import { defaultBackoff } from '../../src/primitives/backoff'
 import { trackTimers } from '../../src/primitives/clock'
-import { createTestClock } from './test-clock'
+import { createTestClock, type TestClock } from './test-clock'
 
 export const NOW = 1_000_000
 export const GET = 'GET http://mill.test/a'
@@ -17,14 +18,12 @@ interface Options extends Partial<Omit<NetworkSettings, 'limits' | 'flags'>> {
   flags?: Partial<NetworkSettings['flags']>
 }
 
-/** A gate before a server in memory, which answers when it is told to. */
-export function openGate({ limits, flags, ...options }: Options = {}) {
-  const clock = createTestClock({ now: NOW })
+/** What a policy is given, and what it tells. */
+export function networkContext(clock: TestClock, { limits, flags, ...options }: Options = {}) {
   const tracked = trackTimers(clock, () => {})
   const alerts: Alert[] = []
   const records: RequestRecord[] = []
   const counters = { asked: 0, sent: 0, shared: 0, cached: 0, failed: 0, refused: 0 }
-  const calls: { input: unknown; init: RequestInit; answer(status: number): void; fail(error: unknown): void }[] = []
   const settings: NetworkSettings = {
     baseUrl: undefined,
     origins: [],
@@ -38,13 +37,10 @@ export function openGate({ limits, flags, ...options }: Options = {}) {
     thresholds: { errorRate: 1 },
     flags: { cache: true, breaker: true, guard: true, coordination: true, ...flags },
     limits: { ...defaultLimits, ...limits },
-    fetch: (input, init = {}) =>
-      new Promise((resolve, reject) => {
-        calls.push({ input, init, answer: (status) => resolve(new Response(null, { status })), fail: reject })
-      }),
+    fetch: undefined,
     ...options,
   }
-  const gate = createGate({
+  const context: NetworkContext = {
     clock: tracked,
     settings,
     counters,
@@ -54,19 +50,36 @@ export function openGate({ limits, flags, ...options }: Options = {}) {
     onKept() {},
     onChanged() {},
     onRefused() {},
+  }
+  return { context, tracked, alerts, records, counters, settings }
+}
+
+/** A gate before a server in memory, which answers when it is told to. */
+export function openGate(options: Options = {}) {
+  const clock = createTestClock({ now: NOW })
+  const calls: { input: unknown; init: RequestInit; answer(status: number): void; fail(error: unknown): void }[] = []
+  const { context, ...told } = networkContext(clock, {
+    fetch: (input, init = {}) =>
+      new Promise((resolve, reject) => {
+        calls.push({ input, init, answer: (status) => resolve(new Response(null, { status })), fail: reject })
+      }),
+    ...options,
   })
+  const gate = createGate(context)
   /** Sends, and tells of the outcome: the status, or the reason. */
-  const send = (passage: Partial<Passage> = {}, init: RequestInit = {}) => {
+  const send = (request: Partial<OwnRequest> = {}, init: RequestInit = {}) => {
     const sent: { outcome?: unknown } = {}
     gate
-      .send('http://mill.test/a', init, {
+      .send({
+        input: 'http://mill.test/a',
+        init,
+        headers: new Headers(),
         endpoint: GET,
         kind: 'foreground',
         label: 'Table',
-        priority: 'normal',
-        timeout: 1_000,
+        attempt: 0,
         signal: new AbortController().signal,
-        ...passage,
+        ...request,
       })
       .then(
         ({ status }) => {
@@ -88,5 +101,5 @@ export function openGate({ limits, flags, ...options }: Options = {}) {
       await clock.advance(0)
     }
   }
-  return { gate, clock, tracked, alerts, records, counters, calls, settings, send, endpoint, exchange }
+  return { ...told, gate, clock, calls, send, endpoint, exchange }
 }

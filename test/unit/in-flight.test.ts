@@ -1,16 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import { createInFlight, type Flight } from '../../src/network/in-flight'
-import { MillraceError } from '../../src/primitives/errors'
 import { openGate } from '../support/gate'
-
-const off = new MillraceError('disabled', 'switched off')
 
 const caller = { signal: new AbortController().signal, kind: 'foreground', priority: 'normal', ttl: 0 } as const
 
 /** Work that goes on until it is told to end. */
 function fly() {
-  const { gate, counters, clock, tracked } = openGate()
-  const inFlight = createInFlight(gate, tracked)
+  const { counters, clock, tracked } = openGate()
+  const inFlight = createInFlight(tracked)
   const started: { flight: Flight; done(value: unknown): void; fail(reason: unknown): void }[] = []
   const start = (flight: Flight) =>
     new Promise<unknown>((resolve, reject) => {
@@ -39,7 +36,7 @@ function fly() {
     return joined
   }
   const settle = () => clock.advance(0)
-  return { gate, counters, inFlight, started, join, settle }
+  return { counters, inFlight, started, join, settle }
 }
 
 describe('callers of the same', () => {
@@ -126,27 +123,6 @@ describe('whoever breaks off', () => {
 })
 
 describe('work under way', () => {
-  test('is broken off by the switch, and refused while it is off', async () => {
-    const { gate, join, started, settle } = fly()
-    const callers = [join(), join('a', new AbortController().signal)]
-    await settle()
-    gate.shut(off)
-    const refused = join()
-    await settle()
-    expect([...callers, refused]).toEqual(Array(3).fill({ outcome: off }))
-    expect(started[0]!.flight.signal.reason).toBe(off)
-  })
-
-  test('that has ended is not broken off any more', async () => {
-    const { gate, join, started, settle } = fly()
-    join()
-    await settle()
-    started[0]!.done('value')
-    await settle()
-    gate.abortAll(off)
-    expect(started[0]!.flight.signal.aborted).toBe(false)
-  })
-
   test('can land before it has ended: from then on nobody joins, and it knows how many wait', async () => {
     const { join, started, settle } = fly()
     join()
