@@ -4,10 +4,11 @@ import { defaultBreaker } from './network/breaker'
 import { defaultLimits } from './network/limits'
 import { defaultCache } from './network/response-cache'
 import { defaultBackoff } from './primitives/backoff'
-import { checkClient, withDefaults } from './primitives/check'
+import { check, withDefaults } from './primitives/check'
 import { detectEnvironment, type Environment } from './primitives/environment'
 import { configError } from './primitives/errors'
 import { toHeaders } from './primitives/http'
+import { clientGroups, clientOptions } from './primitives/options'
 import { isBrowser } from './primitives/platform'
 import { originOf } from './primitives/url'
 import type { RegistrySettings } from './registry/registry-context'
@@ -30,7 +31,9 @@ const flagsOn: Record<keyof Flags, boolean> = {
 const defaultThresholds: Thresholds = { errorRate: 0.05, memory: 50_000_000, lag: 500, alertEvery: 60_000 }
 
 export function settingsOf(options: ClientOptions): ClientSettings {
-  checkClient({ ...options })
+  check(clientOptions, options)
+  for (const [name, rules] of Object.entries(clientGroups))
+    check(rules, options[name as keyof typeof clientGroups], `${name}.`)
   const environment = options.environment ?? detectEnvironment()
   const { headers } = options
 

@@ -10,6 +10,7 @@ import { systemClock, trackTimers } from './primitives/clock'
 import { createEmitter } from './primitives/emitter'
 import { configError, MillraceError } from './primitives/errors'
 import { hashKey } from './primitives/hash-key'
+import { clientOptions, observerOptions, subscribeOptions } from './primitives/options'
 import { watchCpu, watchLag } from './primitives/pressure'
 import { resolveUrl, urlKey } from './primitives/url'
 import type { ChannelState } from './registry/channel-state'
@@ -203,8 +204,8 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     const full: Observer<S, E> = typeof observer === 'function' ? { next: observer } : observer
     if (typeof full !== 'object' || full === null)
       throw configError('an observer, or a function for events', shown(observer))
-    check('', full)
-    if (options !== noOptions) check('', options)
+    check(observerOptions, full)
+    if (options !== noOptions) check(subscribeOptions, options)
     return registry.subscribe(toChannel<S, E>(target), full, options, false)
   }
 
@@ -235,7 +236,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
     return {
       subscribe: (onChange) => {
         throwIfClosed()
-        check('', storeOptions)
+        check(subscribeOptions, storeOptions)
         return registry.subscribe(channel, { state: onChange }, { delivery: 'frame', ...storeOptions }, true)
           .unsubscribe
       },
@@ -298,7 +299,7 @@ export function composeClient(options: ClientOptions, tabs: TabPlatform | undefi
   function setIdentity(identity: string | null): void {
     if (identity === undefined) throw configError('`identity` to be a string or null', 'undefined')
     throwIfClosed()
-    check('', { identity })
+    check(clientOptions, { identity })
     const before = settings.identity
     const isOther = identity !== before
     // What was asked while it was not known may be somebody else's.

@@ -8,6 +8,7 @@ import { callbackError } from '../primitives/callback'
 import { check } from '../primitives/check'
 import { isMillraceError, type MillraceError } from '../primitives/errors'
 import { headersOf, isRetryableStatus, networkError, retryAfterOf, statusError } from '../primitives/http'
+import { coordinationOptions } from '../primitives/options'
 import { attempt as attempted } from '../primitives/platform'
 import { isSecretHeader } from '../primitives/secret-headers'
 import { shareStructure } from '../primitives/structural-sharing'
@@ -214,7 +215,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     init?: Init,
     coordination: Coordination = {},
   ): Promise<Response> {
-    check('', coordination)
+    check(coordinationOptions, coordination)
     if (!settings.flags.coordination) return (settings.fetch ?? platformFetch)(input, init ?? undefined)
     counters.asked++
     const purpose = coordination.ttl ? 'kept response' : 'response'
@@ -235,7 +236,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   ): Promise<T> {
     if (coordination !== noCoordination)
       try {
-        check('', coordination)
+        check(coordinationOptions, coordination)
       } catch (error) {
         return Promise.reject(error)
       }
