@@ -41,7 +41,7 @@ test('a timeout counts the wait in the queue, and says what it was', async () =>
   await clock.advance(500)
   expect(await late).toMatchObject({
     code: 'timeout',
-    message: `GET ${server.url('/a')} was not sent within 500 ms: it waited for its turn. Another attempt may succeed.`,
+    message: `GET ${server.url('/a')} was not sent within 500 ms: it waited for its turn.`,
   })
   expect(server.requests).toHaveLength(1)
   expect(client.stats().requests.failed).toBe(0)
@@ -151,6 +151,6 @@ test('of a request that is not tried again no error says that it is', async () =
   const server = await startServer((_, response) => response.writeHead(503).end())
   const client = makeClient()
   expect(await outcomeOf(client.json(server.url('/a')))).toMatchObject({
-    message: `GET ${server.url('/a')} answered 503: the server cannot answer now.`,
+    message: `GET ${server.url('/a')} answered 503: not now.`,
   })
 })

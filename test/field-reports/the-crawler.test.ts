@@ -98,7 +98,7 @@ describe('13: the old URL', () => {
     })
     await until(() => errors.length === 1)
     expect(errors).toEqual([
-      `GET ${server.origin}/api/stream/7 answered 404: the URL is wrong or the resource is gone. Not retrying.`,
+      `GET ${server.origin}/api/stream/7 answered 404: no such URL.`,
     ])
     expect(subscription.state).toMatchObject({ status: 'failed', error: { code: 'http', status: 404 } })
     await wait(100)
