@@ -48,7 +48,8 @@ function parse(rules: string): Map<string, Rule> {
 function testOf(type: string): Rule['holds'] {
   const members = /\{ (.+) \}/.exec(type)?.[1]?.split(', ')
   if (members) return (value) => members.every((name) => Object(value)[name] !== undefined)
-  if (!type.startsWith('number')) return (value) => kindOf(value) === type || shown(value) === type
+  if (!type.startsWith('number'))
+    return (value) => kindOf(value) === type || shown(value) === type || (type === 'object' && Array.isArray(value))
   const bounds = [...type.matchAll(/([<>])(=?) (\d+)/g)].map(([, sign, equal, bound]) => ({
     sign,
     equal,

@@ -34,7 +34,7 @@ export function networkError(
   cause?: unknown,
   code: MillraceErrorCode = 'network',
 ): MillraceError {
-  return requestError(code, endpoint, `${what}.`, { retryable: true, cause })
+  return requestError(code, endpoint, `${what}. Another attempt may succeed.`, { retryable: true, cause })
 }
 
 /** A body that is gone once it was read: a stream, a Node stream, an iterator; of any realm. */

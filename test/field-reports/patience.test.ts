@@ -41,7 +41,7 @@ test('a timeout counts the wait in the queue, and says what it was', async () =>
   await clock.advance(500)
   expect(await late).toMatchObject({
     code: 'timeout',
-    message: `GET ${server.url('/a')} was not sent within 500 ms: it waited for its turn.`,
+    message: `GET ${server.url('/a')} was not sent within 500 ms: it waited for its turn. Another attempt may succeed.`,
   })
   expect(server.requests).toHaveLength(1)
   expect(client.stats().requests.failed).toBe(0)

@@ -170,7 +170,7 @@ describe('a connection that is lost', () => {
     expect(errorOf(all)).toMatchObject({
       code: 'network',
       retryable: true,
-      message: 'GET /a ended the stream.',
+      message: 'GET /a ended the stream. Another attempt may succeed.',
     })
     expect(timers()).toEqual([['reconnect GET /a', 2_000]])
     await clock.advance(1_999)
@@ -202,13 +202,13 @@ describe('a connection that is lost', () => {
     const cause = new Error('reset')
     all.latest().body.error(cause)
     await all.settle()
-    expect(errorOf(all)).toMatchObject({ message: 'GET /a lost the connection.', cause })
+    expect(errorOf(all)).toMatchObject({ message: 'GET /a lost the connection. Another attempt may succeed.', cause })
     const never = open()
     never.stream.send('start')
     await never.settle()
     await never.latest().fail(cause)
     expect(errorOf(never)).toMatchObject({
-      message: 'GET /a could not be reached.',
+      message: 'GET /a could not be reached. Another attempt may succeed.',
       cause,
     })
   })
@@ -287,7 +287,7 @@ describe('a silence', () => {
     expect(errorOf(all)).toMatchObject({
       code: 'idle',
       retryable: true,
-      message: 'GET /a sent nothing for 100 ms: the connection is taken for dead.',
+      message: 'GET /a sent nothing for 100 ms: the connection is taken for dead. Another attempt may succeed.',
     })
     expect(timers()).toEqual([['reconnect GET /a', 2_000]])
   })

@@ -457,7 +457,7 @@ describe('an exchange', () => {
       code: 'network',
       retryable: true,
       cause,
-      message: `${GET} could not be reached.`,
+      message: `${GET} could not be reached. Another attempt may succeed.`,
     })
     expect(records[0]).toEqual(expect.objectContaining({ error: sent.outcome }))
     expect(records[0]).not.toHaveProperty('status')
@@ -497,7 +497,7 @@ describe('an exchange', () => {
     expect(sent.outcome).toMatchObject({
       code: 'timeout',
       retryable: true,
-      message: `${GET} did not answer within 500 ms.`,
+      message: `${GET} did not answer within 500 ms. Another attempt may succeed.`,
     })
     expect(calls[0]!.init.signal!.reason).toBe(sent.outcome)
     expect(counters.failed).toBe(1)

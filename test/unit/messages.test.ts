@@ -63,7 +63,8 @@ describe('more than a block may be', () => {
   const refusal = {
     code: 'too-large',
     retryable: true,
-    message: 'GET /a sent an event of over 10 bytes: send less at once, or raise `maxEventBytes`.',
+    message:
+      'GET /a sent an event of over 10 bytes: send less at once, or raise `maxEventBytes`. Another attempt may succeed.',
   }
   const sized = { maxEventBytes: 10 }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { type Alert, type Channel, type Client, defineChannel, type StreamEvent, type Subscription } from 'millrace'
-import { composeClient } from '../../src/client'
+import { composeClient } from '../../src/client/create-client'
 import { createModelledJournal, type ModelledJournal } from '../support/modelled-journal'
 import { createWorld, type ModelledTab, type World } from '../support/modelled-tabs'
 

@@ -302,7 +302,7 @@ describe('options out of range are refused at the door, with what was expected a
   test('of a subscription: no observer, no channel, no base for a relative URL', () => {
     const { client } = startClient()
     expect(thrown(() => client.subscribe('http://127.0.0.1/', undefined as never))).toEqual(
-      config('Expected an observer, or a function for events, got undefined.'),
+      config('Expected an observer, or a function, got undefined.'),
     )
     expect(thrown(() => client.subscribe({} as never, () => {}))).toEqual(
       config(/^Expected a channel made by `defineChannel`/),

@@ -1,17 +1,19 @@
 /** Options, checked at the door, become settings: defaults in one place. */
-import type { ClientOptions, Flags, Thresholds } from './client-api'
-import { defaultBreaker } from './network/breaker'
-import { defaultLimits } from './network/limits'
-import { defaultCache } from './network/response-cache'
-import { defaultBackoff } from './primitives/backoff'
-import { check, withDefaults } from './primitives/check'
-import { detectEnvironment, type Environment } from './primitives/environment'
-import { configError } from './primitives/errors'
-import { toHeaders } from './primitives/http'
-import { clientGroups, clientOptions } from './primitives/options'
-import { isBrowser } from './primitives/platform'
-import { originOf } from './primitives/url'
-import type { RegistrySettings } from './registry/registry-context'
+
+import { defaultBreaker } from '../network/breaker'
+import { defaultLimits } from '../network/limits'
+import { defaultCache } from '../network/response-cache'
+import { defaultBackoff } from '../primitives/backoff'
+import { check, withDefaults } from '../primitives/check'
+import { detectEnvironment, type Environment } from '../primitives/environment'
+import { configError } from '../primitives/errors'
+import { toHeaders } from '../primitives/http'
+import { clientGroups, clientOptions } from '../primitives/options'
+import { isBrowser } from '../primitives/platform'
+import { originOf } from '../primitives/url'
+import type { RegistrySettings } from '../registry/registry-context'
+import type { ClientOptions, Flags, Thresholds } from './api'
+import type { ClientContext } from './context'
 
 export interface ClientSettings extends RegistrySettings {
   readonly thresholds: Thresholds
@@ -73,12 +75,25 @@ function toOrigin(given: string | URL): string {
   return origin
 }
 
+/** Changes options of a client; registered, so that another copy of the bundle finds it. */
+export const reconfigure: unique symbol = Symbol.for('millrace.reconfigure') as never
+
 /** What decides which sources a client has: fixed with its first use. */
 const FIXED = ['baseUrl', 'environment', 'identity', 'credentials', 'fetch', 'clock'] as const
 
-/** Refuses what cannot change any more. */
-export function checkRunTime(options: ClientOptions): void {
-  const late = FIXED.find((name) => options[name] !== undefined)
-  if (late)
-    throw configError('options that can change at run time', `\`${late}\`: call \`configure\` before anything else`)
+/** @throws MillraceError `config` for what cannot change any more */
+export function reconfiguration(context: ClientContext): { [reconfigure](changes: ClientOptions): void } {
+  return {
+    [reconfigure](changes) {
+      const late = FIXED.find((name) => changes[name] !== undefined)
+      if (late) throw configError('options that can change at run time', `\`${late}\`: call \`configure\` first`)
+      const { options, settings, channels } = context
+      const { identity, environment } = settings
+      const flags = { ...options.flags, ...changes.flags }
+      Object.assign(settings, settingsOf({ ...options, ...changes, flags, identity, environment }))
+      context.options = { ...options, ...changes, flags }
+      channels?.registry.reconsider()
+      channels?.conditions.refresh()
+    },
+  }
 }

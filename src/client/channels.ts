@@ -1,0 +1,144 @@
+/** `subscribe` and what belongs to it: channels, their sources, and other tabs. */
+import { check, shown } from '../primitives/check'
+import { configError } from '../primitives/errors'
+import { observerOptions, subscribeOptions } from '../primitives/options'
+import { urlKey } from '../primitives/url'
+import { type Channel, defineChannel, type StreamEvent } from '../registry/define-channel'
+import { createEventIterator } from '../registry/event-iterator'
+import { createRegistry } from '../registry/registry'
+import type { Observer, SubscribeOptions, Subscription } from '../registry/subscriber'
+import { createConditions } from '../sources/conditions'
+import type { SourceContext } from '../sources/source-context'
+import { createSources } from '../sources/sources'
+import { createStreamSlots } from '../sources/stream-slots'
+import { createTabControl } from '../sources/tabs/control'
+import { browserTabs } from '../sources/tabs/platform'
+import { createTabSlots } from '../sources/tabs/tab-slots'
+import { isUrl } from '../sources/target'
+import { watchPressure } from './alerts'
+import type { Client } from './api'
+import { type Channels, type ClientContext, throwIfClosed } from './context'
+import { leaveIdentity } from './identity'
+import { invalidateHere } from './invalidate'
+import { networkOf } from './requests'
+import { disabledError } from './switch'
+
+/** Tells of another description of a channel that is open already; registered, so that another copy of the bundle finds it. */
+export const renew: unique symbol = Symbol.for('millrace.renew') as never
+
+export type Subscribing = Pick<Client, 'subscribe' | 'events' | 'getState' | 'store' | 'refresh'> & {
+  [renew](before: Channel<unknown, unknown>, now: Channel<unknown, unknown>): void
+}
+
+/** One for all who give none. */
+const noOptions: SubscribeOptions = {}
+
+export function channels(context: ClientContext): Subscribing {
+  const { registry, conditions } = channelsOf(context)
+  return {
+    subscribe,
+    events(channel, options = {}) {
+      const onOverflow = () => {
+        for (const { key, data } of registry.channels()) if (key === channel.key) data.counts.overflowed++
+        const message = `${channel.key}: a loop takes events too slowly for its buffer.`
+        context.alert({ code: 'overflow', message, channel: channel.key })
+      }
+      return createEventIterator(
+        channel.key,
+        options,
+        (observer) => subscribe(channel, observer).unsubscribe,
+        onOverflow,
+        (cause) => registry.threw('overflow', channel.key, cause),
+      )
+    },
+    getState: registry.getState,
+    store: (channel, options = noOptions) => ({
+      subscribe(onChange) {
+        throwIfClosed(context)
+        check(subscribeOptions, options)
+        return registry.subscribe(channel, { state: onChange }, { delivery: 'frame', ...options }, true).unsubscribe
+      },
+      getSnapshot: () => registry.getState(channel),
+      getServerSnapshot: () => registry.initialState(channel),
+    }),
+    async refresh(channel) {
+      throwIfClosed(context)
+      if (!conditions.enabled) throw disabledError()
+      return registry.refresh(channel)
+    },
+    [renew]: registry.renew,
+  }
+
+  function subscribe<S, E>(
+    target: Channel<S, E> | string | URL,
+    observer: Observer<S, E> | ((event: E) => void),
+    options: SubscribeOptions = noOptions,
+  ): Subscription<S> {
+    throwIfClosed(context)
+    const full: Observer<S, E> = typeof observer === 'function' ? { next: observer } : observer
+    if (typeof full !== 'object' || full === null) throw configError('an observer, or a function', shown(observer))
+    check(observerOptions, full)
+    if (options !== noOptions) check(subscribeOptions, options)
+    const channel = isUrl(target) ? defineChannel<S, StreamEvent>({ key: urlKey(target), stream: target }) : target
+    return registry.subscribe(channel as Channel<S, E>, full, options, false)
+  }
+}
+
+export function channelsOf(context: ClientContext): Channels {
+  context.channels ??= createChannels(context)
+  return context.channels
+}
+
+function createChannels(context: ClientContext): Channels {
+  const { settings, emitter, alert } = context
+  const network = networkOf(context)
+  const platform = (context.tabPlatform ?? browserTabs)()
+  const conditions = createConditions()
+  const pageSlots = createStreamSlots()
+  const slots = platform ? createTabSlots(platform, pageSlots) : pageSlots
+  const source: SourceContext = { ...network, settings, conditions, slots }
+  const sources = createSources(source, platform)
+  const watch = watchPressure(context)
+  const tabs =
+    platform &&
+    createTabControl(platform, {
+      identity: () => settings.identity,
+      onLeft: () => leaveIdentity(context),
+      onInvalidate: (match) => invalidateHere(context, match),
+      onAnswer: network.requests.learn,
+      onChanged: (url) => network.requests.forget((cached) => cached === url),
+      onRefused: network.gate.refuse,
+      alert,
+    })
+  const registry = createRegistry(source, sources, {
+    settings,
+    onStatus(key, state) {
+      if (settings.debug === 'verbose') console.debug(`[millrace] ${key}: ${state.status}`, state.error?.message ?? '')
+      emitter.emit('status', () => ({ key, state }))
+    },
+    onEvent(key, event) {
+      // Once per event: no closure for nobody.
+      if (emitter.has('event')) emitter.emit('event', () => ({ key, event }))
+    },
+    onSubscribe(record) {
+      tabs?.open()
+      watch(true)
+      emitter.emit('subscribe', () => record)
+    },
+    onUnsubscribe(record) {
+      if (registry.totals.active === 0) watch(false)
+      emitter.emit('unsubscribe', () => record)
+    },
+  })
+  return {
+    registry,
+    sources,
+    conditions,
+    tabs,
+    close(error) {
+      registry.close(error)
+      watch(false)
+      tabs?.close()
+    },
+  }
+}

@@ -1,0 +1,140 @@
+/** What a client knows about itself, put together when asked. */
+import { type Endpoint, figuresOf } from '../network/endpoints'
+import type { LiveChannel } from '../registry/live-channel'
+import type { ChannelStats, Client, EndpointStats, Stats } from './api'
+import type { ClientContext, Network } from './context'
+
+/** ms between two looks of whoever listens. */
+const EVERY = 250
+/** ms that health tells of a loop of reads. */
+const LOOP_SHOWN = 60_000
+/** Fewer requests than these have no rate of errors. */
+const FEW = 20
+
+export function statistics(context: ClientContext): Pick<Client, 'stats' | 'health' | 'on'> {
+  const { clock, emitter } = context
+  let stop: (() => void) | undefined
+  const stats = () => statsOf(context)
+  emitter.on('switch', () => tell(true))
+  return {
+    stats,
+    health: () => healthOf(context),
+    on(type, listener) {
+      const off = emitter.on(type, listener)
+      if (!stop) tell(false)
+      return () => {
+        off()
+        if (emitter.has('stats')) return
+        stop?.()
+        stop = undefined
+      }
+    },
+  }
+
+  /** Goes on while somebody listens: rates sink without an event, too. */
+  function tell(now: boolean): void {
+    if (now) emitter.emit('stats', stats)
+    stop?.()
+    const isWanted = emitter.has('stats') && isEnabled(context)
+    stop = isWanted ? clock.after(EVERY, () => tell(true), 'stats', true) : undefined
+  }
+}
+
+const isEnabled = ({ channels }: ClientContext): boolean => channels?.conditions.enabled ?? true
+
+function statsOf(context: ClientContext): Stats {
+  const { clock, counters, since, network, channels, memory } = context
+  const elapsed = clock.elapsed()
+  const { asked, shared, cached } = counters
+  return {
+    ...noStats,
+    since,
+    enabled: isEnabled(context),
+    requests: { ...counters, saved: asked === 0 ? 0 : (shared + cached) / asked },
+    timers: clock.timers(),
+    memory,
+    ...(network && {
+      endpoints: [...network.gate.endpoints()].map((endpoint) => endpointStats(network, endpoint, elapsed)),
+      cache: network.requests.cache,
+    }),
+    ...(channels && {
+      subscriptions: channels.registry.totals,
+      channels: [...channels.registry.channels()].map((channel) => channelStats(channel, elapsed)),
+      tabs: channels.sources.tabs,
+    }),
+  }
+}
+
+function channelStats(channel: LiveChannel, elapsed: number): ChannelStats {
+  const { key, data } = channel
+  const { role, status } = channel.state()
+  const { endpoint, lastEventId, duplicates, reconnects } = channel.figures()
+  return {
+    key,
+    status,
+    source: endpoint,
+    subscribers: [...channel.subscribers.all()].map(({ id, label, since }) => ({
+      id,
+      since,
+      ...(label !== undefined && { label }),
+    })),
+    ...data.counts,
+    duplicates: data.counts.duplicates + duplicates,
+    perSecond: data.rate.at(elapsed),
+    reconnects,
+    ...(role && { role }),
+    ...(lastEventId && { lastEventId }),
+  }
+}
+
+function endpointStats({ gate }: Network, endpoint: Endpoint, now: number): EndpointStats {
+  const { name, slots, breaker } = endpoint
+  return {
+    endpoint: name,
+    ...figuresOf(endpoint, now),
+    budget: gate.budgetOf(endpoint),
+    inFlight: slots.inFlight,
+    queued: slots.queued,
+    breaker: breaker.name,
+  }
+}
+
+/** Unhealthy: something has failed for good or runs away. Degraded: something is served less well than it should be. */
+function healthOf(context: ClientContext): ReturnType<Client['health']> {
+  const { clock, settings, network, channels } = context
+  const now = clock.elapsed()
+  const broken: string[] = []
+  const poor: string[] = isEnabled(context) ? [] : ['disabled']
+  for (const channel of channels?.registry.channels() ?? []) {
+    const { status, error, pausedBy } = channel.state()
+    const name = `channel ${channel.key}`
+    if (status === 'failed') broken.push(`${name}: ${error?.message ?? status}`)
+    else if (status === 'reconnecting' || (status === 'polling' && error)) poor.push(`${name} is ${status}`)
+    else if (pausedBy && pausedBy !== 'hidden') poor.push(`${name} is paused: ${pausedBy}`)
+  }
+  for (const endpoint of network?.gate.endpoints() ?? []) {
+    const { name, guard, breaker, loopedAt = Number.NEGATIVE_INFINITY, recent } = endpoint
+    const rate = figuresOf(endpoint, now).errorRate
+    if (now < guard.closedUntil) broken.push(`${name}: too many requests, refused for now`)
+    if (breaker.name !== 'closed') poor.push(`${name}: its breaker is ${breaker.name}`)
+    if (now - loopedAt < LOOP_SHOWN) poor.push(`${name}: its cached answer is read in a loop`)
+    if (recent.length >= FEW && rate > settings.thresholds.errorRate)
+      poor.push(`${name}: ${Math.round(rate * 100)} % of its requests fail`)
+  }
+  const status = broken.length > 0 ? 'unhealthy' : poor.length > 0 ? 'degraded' : 'healthy'
+  return { status, reasons: [...broken, ...poor] }
+}
+
+/** Those of a client to whom nothing has happened: what a server renders, and a page hydrates. */
+export const noStats: Stats = {
+  since: 0,
+  enabled: true,
+  subscriptions: { active: 0, total: 0, rejected: 0, averageLifetime: 0 },
+  channels: [],
+  requests: { asked: 0, sent: 0, shared: 0, cached: 0, failed: 0, refused: 0, saved: 0 },
+  endpoints: [],
+  cache: { entries: 0, bytes: 0 },
+  timers: [],
+  tabs: { shared: false, leading: 0, following: 0 },
+  memory: 0,
+}
