@@ -13,7 +13,7 @@ import { createContext } from './context'
 import { everything } from './create-client'
 import { bring, type Carrier, canHave, carrying, type Parts } from './parts'
 import { requests } from './requests'
-import { reconfiguration, reconfigure } from './settings'
+import { type Configurable, reconfiguration, reconfigure } from './settings'
 import { statistics } from './stats'
 
 const place = Symbol.for('millrace')
@@ -22,7 +22,6 @@ const holder = globalThis as { [place]?: Carrier }
 const asking: Parts = { fetch: requests }
 const subscribing: Parts = { fetch: requests, subscribe: channels }
 const counting: Parts = { stats: statistics }
-const configuring: Parts = { [reconfigure]: reconfiguration }
 
 /** The page's client with these parts. One of another version that cannot have them is left to who has it. */
 function pageClient<C = Client>(parts: Parts, options: ClientOptions = {}): C {
@@ -65,7 +64,7 @@ export function getClient(): Client {
  */
 export function configure(options: ClientOptions): Client {
   if (holder[place] && Object.keys(options).length > 0)
-    pageClient<ReturnType<typeof reconfiguration>>(configuring)[reconfigure](options)
+    pageClient<Configurable>({ [reconfigure]: reconfiguration })[reconfigure](options)
   return pageClient(everything, options)
 }
 

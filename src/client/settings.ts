@@ -78,11 +78,15 @@ function toOrigin(given: string | URL): string {
 /** Changes options of a client; registered, so that another copy of the bundle finds it. */
 export const reconfigure: unique symbol = Symbol.for('millrace.reconfigure') as never
 
+export interface Configurable {
+  [reconfigure](changes: ClientOptions): void
+}
+
 /** What decides which sources a client has: fixed with its first use. */
 const FIXED = ['baseUrl', 'environment', 'identity', 'credentials', 'fetch', 'clock'] as const
 
 /** @throws MillraceError `config` for what cannot change any more */
-export function reconfiguration(context: ClientContext): { [reconfigure](changes: ClientOptions): void } {
+export function reconfiguration(context: ClientContext): Configurable {
   return {
     [reconfigure](changes) {
       const late = FIXED.find((name) => changes[name] !== undefined)
