@@ -17,10 +17,10 @@ import { createTabSlots } from '../sources/tabs/tab-slots'
 import { isUrl } from '../sources/target'
 import { watchPressure } from './alerts'
 import type { Client } from './api'
-import { type Channels, type ClientContext, throwIfClosed } from './context'
+import { type Channels, type ClientContext, type Network, throwIfClosed } from './context'
 import { leaveIdentity } from './identity'
 import { invalidateHere } from './invalidate'
-import { networkOf } from './requests'
+import { withNetwork } from './requests'
 import { disabledError } from './switch'
 
 /** Tells of another description of a channel that is open already; registered, so that another copy of the bundle finds it. */
@@ -34,7 +34,7 @@ export type Subscribing = Pick<Client, 'subscribe' | 'events' | 'getState' | 'st
 const noOptions: SubscribeOptions = {}
 
 export function channels(context: ClientContext): Subscribing {
-  const { registry, conditions } = channelsOf(context)
+  const { registry, conditions } = withChannels(context)
   return {
     subscribe,
     events(channel, options = {}) {
@@ -84,19 +84,19 @@ export function channels(context: ClientContext): Subscribing {
   }
 }
 
-export function channelsOf(context: ClientContext): Channels {
-  context.channels ??= createChannels(context)
-  return context.channels
+/** Channels are there from now on. */
+export function withChannels(context: ClientContext): ClientContext & Channels {
+  if (!context.registry) Object.assign(context, createChannels(withNetwork(context)))
+  return context as ClientContext & Channels
 }
 
-function createChannels(context: ClientContext): Channels {
-  const { settings, emitter, alert } = context
-  const network = networkOf(context)
+function createChannels(context: ClientContext & Network): Channels {
+  const { settings, emitter, alert, gate, requests } = context
   const platform = (context.tabPlatform ?? browserTabs)()
   const conditions = createConditions()
   const pageSlots = createStreamSlots()
   const slots = platform ? createTabSlots(platform, pageSlots) : pageSlots
-  const source: SourceContext = { ...network, settings, conditions, slots }
+  const source: SourceContext = Object.assign(context, { conditions, slots })
   const sources = createSources(source, platform)
   const watch = watchPressure(context)
   const tabs =
@@ -105,9 +105,9 @@ function createChannels(context: ClientContext): Channels {
       identity: () => settings.identity,
       onLeft: () => leaveIdentity(context),
       onInvalidate: (match) => invalidateHere(context, match),
-      onAnswer: network.requests.learn,
-      onChanged: (url) => network.requests.forget((cached) => cached === url),
-      onRefused: network.gate.refuse,
+      onAnswer: requests.learn,
+      onChanged: (url) => requests.forget((cached) => cached === url),
+      onRefused: gate.refuse,
       alert,
     })
   const registry = createRegistry(source, sources, {
@@ -134,8 +134,9 @@ function createChannels(context: ClientContext): Channels {
     registry,
     sources,
     conditions,
+    slots,
     tabs,
-    close(error) {
+    closeChannels(error) {
       registry.close(error)
       watch(false)
       tabs?.close()

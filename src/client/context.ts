@@ -6,14 +6,14 @@
 import type { CoordinatedFetch } from '../network/coordinated-fetch'
 import type { Gate } from '../network/gate'
 import type { Sender } from '../network/sender'
-import type { NetworkContext, RequestCounters } from '../network/settings'
-import type { Alert } from '../primitives/alerts'
-import { systemClock, type TrackedClock, trackTimers } from '../primitives/clock'
+import type { NetworkContext } from '../network/settings'
+import { systemClock, trackTimers } from '../primitives/clock'
 import { createEmitter, type Emitter } from '../primitives/emitter'
 import type { MillraceError } from '../primitives/errors'
 import type { Registry } from '../registry/registry'
 import type { Conditions } from '../sources/conditions'
 import type { Sources } from '../sources/sources'
+import type { StreamSlots } from '../sources/stream-slots'
 import type { TabControl } from '../sources/tabs/control'
 import type { TabPlatform } from '../sources/tabs/platform'
 import { createAlerts } from './alerts'
@@ -21,7 +21,7 @@ import type { ClientEvents, ClientOptions } from './api'
 import { type ClientSettings, settingsOf } from './settings'
 
 /** What asks. */
-export interface Network extends NetworkContext {
+export interface Network {
   readonly gate: Gate
   readonly sender: Sender
   readonly requests: CoordinatedFetch
@@ -32,31 +32,25 @@ export interface Channels {
   readonly registry: Registry
   readonly sources: Sources
   readonly conditions: Conditions
+  readonly slots: StreamSlots
   readonly tabs: TabControl | undefined
-  close(error: MillraceError): void
+  closeChannels(error: MillraceError): void
 }
 
-export interface ClientContext {
+export interface ClientContext extends NetworkContext, Partial<Network>, Partial<Channels> {
   /** As they were given, one configuration over the other. */
   options: ClientOptions
   /** Changed in place: read at every use. */
   readonly settings: ClientSettings
-  readonly clock: TrackedClock
-  readonly counters: RequestCounters
   readonly emitter: Emitter<ClientEvents>
   /** ms since the epoch. */
   readonly since: number
-  alert(alert: Alert): void
-  /** So many bytes more in caches and queues, or less. */
-  account(bytes: number): void
   memory: number
   closed?: MillraceError
   /** Other tabs than the browser's, for tests. */
   readonly tabPlatform?: (() => TabPlatform | undefined) | undefined
   /** A timer came so many ms late. */
   onTimer?: (lateBy: number) => void
-  network?: Network
-  channels?: Channels
 }
 
 export function createContext(options: ClientOptions, tabPlatform?: ClientContext['tabPlatform']): ClientContext {
@@ -72,6 +66,11 @@ export function createContext(options: ClientOptions, tabPlatform?: ClientContex
     emitter,
     since: clock.now(),
     alert,
+    // Other tabs are told, once there is something that knows of them.
+    onRequest: (record) => emitter.emit('request', () => record),
+    onKept: (answer) => context.tabs?.answered(answer),
+    onChanged: (url) => context.tabs?.changed(url),
+    onRefused: (endpoint, ms, who) => context.tabs?.refused(endpoint, ms, who),
     account(bytes) {
       context.memory += bytes
       const value = context.memory

@@ -6,23 +6,24 @@ import type { Client } from './api'
 import { type ClientContext, throwIfClosed } from './context'
 
 export function identity(context: ClientContext): Pick<Client, 'setIdentity' | 'identity'> {
-  const { settings, channels } = context
+  const { settings } = context
   return {
     setIdentity(identity) {
       if (identity === undefined) throw configError('`identity: string | null`', 'undefined')
       throwIfClosed(context)
       check(clientOptions, { identity })
+      const { conditions, registry, tabs } = context
       const before = settings.identity
       const isOther = identity !== before
       // What was asked while it was not known may be somebody else's.
-      const isNews = isOther || !channels?.conditions.isIdentified
-      channels?.conditions.identify(true)
-      if (isOther && before !== null) channels?.tabs?.left(before)
+      const isNews = isOther || !conditions?.isIdentified
+      conditions?.identify(true)
+      if (isOther && before !== null) tabs?.left(before)
       Object.assign(settings, { identity })
       if (isNews) forgetAll(context)
       // Who has signed in again has new credentials, under the same name too.
       else
-        for (const channel of channels?.registry.channels() ?? [])
+        for (const channel of registry?.channels() ?? [])
           if (channel.state().error?.code === 'unauthorized') void channel.refresh()
       tellIdentity(context)
     },
@@ -34,13 +35,13 @@ export function identity(context: ClientContext): Pick<Client, 'setIdentity' | '
 
 /** It was left in another tab. */
 export function leaveIdentity(context: ClientContext): void {
-  context.channels?.conditions.identify(false)
+  context.conditions?.identify(false)
   forgetAll(context)
   tellIdentity(context)
 }
 
-function identityOf({ settings, channels }: ClientContext): Client['identity'] {
-  return channels?.conditions.isIdentified === false ? undefined : settings.identity
+function identityOf({ settings, conditions }: ClientContext): Client['identity'] {
+  return conditions?.isIdentified === false ? undefined : settings.identity
 }
 
 function tellIdentity(context: ClientContext): void {
@@ -48,8 +49,8 @@ function tellIdentity(context: ClientContext): void {
 }
 
 /** Closes and clears all that was the identity's. */
-function forgetAll({ network, channels }: ClientContext): void {
-  network?.requests.forget(() => true)
-  network?.gate.abortAll(new MillraceError('aborted', 'The identity has changed: what was asked before is dropped.'))
-  channels?.registry.reset()
+function forgetAll({ requests, gate, registry }: ClientContext): void {
+  requests?.forget(() => true)
+  gate?.abortAll(new MillraceError('aborted', 'The identity has changed: what was asked before is dropped.'))
+  registry?.reset()
 }

@@ -13,26 +13,26 @@ export function invalidation(context: ClientContext): Pick<Client, 'invalidate'>
   return {
     invalidate(match) {
       if (context.closed) return
-      context.channels?.tabs?.invalidate(Array.isArray(match) ? match : String(match))
+      context.tabs?.invalidate(Array.isArray(match) ? match : String(match))
       invalidateHere(context, match)
     },
   }
 }
 
 /** In this tab. */
-export function invalidateHere({ settings, network, channels }: ClientContext, match: Match): void {
+export function invalidateHere({ settings, requests, registry }: ClientContext, match: Match): void {
   if (Array.isArray(match)) {
     const parts = match.map((part) => hashKey([part]))
     const begins = (key: readonly unknown[]) =>
       parts.every((part, index) => index < key.length && part === hashKey([key[index]]))
-    return channels?.registry.invalidate(({ key }) => Array.isArray(key) && begins(key))
+    return registry?.invalidate(({ key }) => Array.isArray(key) && begins(key))
   }
   const url = match as string | URL
   const hrefOf = (each: string | URL) => attempt(() => resolveUrl(each, settings.baseUrl).href)
   const href = hrefOf(url)
   const names = [url, urlKey(url)]
-  if (href !== undefined) network?.requests.forget((cached) => cached === href)
-  channels?.registry.invalidate(({ key, snapshot }: ChannelDefinition) => {
+  if (href !== undefined) requests?.forget((cached) => cached === href)
+  registry?.invalidate(({ key, snapshot }: ChannelDefinition) => {
     if (names.includes(key as string) || (Array.isArray(key) && key[0] === url)) return true
     const asked = typeof snapshot === 'object' && !isUrl(snapshot) ? snapshot.url : snapshot
     return typeof asked !== 'function' && asked !== undefined && hrefOf(asked) === href

@@ -22,7 +22,7 @@ export interface ClientSettings extends RegistrySettings {
 }
 
 const INTERVALS: Record<Environment, number> = { development: 5_000, production: 10_000, docker: 8_000, test: 1_000 }
-const flagsOn: Record<keyof Flags, boolean> = {
+const flagsOn: ClientSettings['flags'] = {
   streaming: true,
   tabs: true,
   cache: true,
@@ -34,24 +34,21 @@ const defaultThresholds: Thresholds = { errorRate: 0.05, memory: 50_000_000, lag
 
 export function settingsOf(options: ClientOptions): ClientSettings {
   check(clientOptions, options)
-  for (const [name, rules] of Object.entries(clientGroups))
-    check(rules, options[name as keyof typeof clientGroups], `${name}.`)
-  const environment = options.environment ?? detectEnvironment()
-  const { headers } = options
-
+  for (const group of Object.keys(clientGroups) as (keyof typeof clientGroups)[])
+    check(clientGroups[group], options[group], `${group}.`)
+  const { environment = detectEnvironment(), identity = null, debug = false, origins = [], headers } = options
+  const { interval = INTERVALS[environment] } = options
   const isTest = environment === 'test'
   const flags = withDefaults(flagsOn, options.flags)
   return {
+    ...(options as Required<ClientOptions>),
     environment,
-    baseUrl: options.baseUrl,
-    origins: (options.origins ?? []).map(toOrigin),
-    credentials: options.credentials,
-    fetch: options.fetch,
+    interval,
+    identity,
+    debug,
+    origins: origins.map(toOrigin),
     // A copy: what is fixed may be part of a key, and another's answer would be found by it.
     headers: headers && typeof headers !== 'function' ? toHeaders(headers) : headers,
-    onUnauthorized: options.onUnauthorized,
-    identity: options.identity ?? null,
-    interval: options.interval ?? INTERVALS[environment],
     shortestInterval: isTest ? 200 : 1_000,
     backoff: withDefaults(defaultBackoff, options.backoff),
     breaker: withDefaults(defaultBreaker, options.breaker),
@@ -61,10 +58,8 @@ export function settingsOf(options: ClientOptions): ClientSettings {
     ),
     cache: withDefaults(defaultCache, options.cache),
     thresholds: withDefaults(defaultThresholds, options.thresholds),
-    rollout: options.rollout,
     flags,
     streaming: flags.streaming,
-    debug: options.debug ?? false,
   }
 }
 
@@ -91,13 +86,13 @@ export function reconfiguration(context: ClientContext): Configurable {
     [reconfigure](changes) {
       const late = FIXED.find((name) => changes[name] !== undefined)
       if (late) throw configError('options that can change at run time', `\`${late}\`: call \`configure\` first`)
-      const { options, settings, channels } = context
+      const { options, settings, registry, conditions } = context
       const { identity, environment } = settings
       const flags = { ...options.flags, ...changes.flags }
       Object.assign(settings, settingsOf({ ...options, ...changes, flags, identity, environment }))
       context.options = { ...options, ...changes, flags }
-      channels?.registry.reconsider()
-      channels?.conditions.refresh()
+      registry?.reconsider()
+      conditions?.refresh()
     },
   }
 }

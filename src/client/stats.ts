@@ -1,8 +1,10 @@
 /** What a client knows about itself, put together when asked. */
 import { type Endpoint, figuresOf } from '../network/endpoints'
+import type { Gate } from '../network/gate'
 import type { LiveChannel } from '../registry/live-channel'
 import type { ChannelStats, Client, EndpointStats, Stats } from './api'
-import type { ClientContext, Network } from './context'
+import type { ClientContext } from './context'
+import { isEnabled } from './switch'
 
 /** ms between two looks of whoever listens. */
 const EVERY = 250
@@ -40,10 +42,8 @@ export function statistics(context: ClientContext): Pick<Client, 'stats' | 'heal
   }
 }
 
-const isEnabled = ({ channels }: ClientContext): boolean => channels?.conditions.enabled ?? true
-
 function statsOf(context: ClientContext): Stats {
-  const { clock, counters, since, network, channels, memory } = context
+  const { clock, counters, since, memory, gate, requests, registry, sources } = context
   const elapsed = clock.elapsed()
   const { asked, shared, cached } = counters
   return {
@@ -53,15 +53,13 @@ function statsOf(context: ClientContext): Stats {
     requests: { ...counters, saved: asked === 0 ? 0 : (shared + cached) / asked },
     timers: clock.timers(),
     memory,
-    ...(network && {
-      endpoints: [...network.gate.endpoints()].map((endpoint) => endpointStats(network, endpoint, elapsed)),
-      cache: network.requests.cache,
+    ...(requests && { cache: requests.cache }),
+    ...(gate && { endpoints: [...gate.endpoints()].map((endpoint) => endpointStats(gate, endpoint, elapsed)) }),
+    ...(registry && {
+      subscriptions: registry.totals,
+      channels: [...registry.channels()].map((channel) => channelStats(channel, elapsed)),
     }),
-    ...(channels && {
-      subscriptions: channels.registry.totals,
-      channels: [...channels.registry.channels()].map((channel) => channelStats(channel, elapsed)),
-      tabs: channels.sources.tabs,
-    }),
+    ...(sources && { tabs: sources.tabs }),
   }
 }
 
@@ -87,7 +85,7 @@ function channelStats(channel: LiveChannel, elapsed: number): ChannelStats {
   }
 }
 
-function endpointStats({ gate }: Network, endpoint: Endpoint, now: number): EndpointStats {
+function endpointStats(gate: Gate, endpoint: Endpoint, now: number): EndpointStats {
   const { name, slots, breaker } = endpoint
   return {
     endpoint: name,
@@ -101,18 +99,18 @@ function endpointStats({ gate }: Network, endpoint: Endpoint, now: number): Endp
 
 /** Unhealthy: something has failed for good or runs away. Degraded: something is served less well than it should be. */
 function healthOf(context: ClientContext): ReturnType<Client['health']> {
-  const { clock, settings, network, channels } = context
+  const { clock, settings, gate, registry } = context
   const now = clock.elapsed()
   const broken: string[] = []
   const poor: string[] = isEnabled(context) ? [] : ['disabled']
-  for (const channel of channels?.registry.channels() ?? []) {
+  for (const channel of registry?.channels() ?? []) {
     const { status, error, pausedBy } = channel.state()
     const name = `channel ${channel.key}`
     if (status === 'failed') broken.push(`${name}: ${error?.message ?? status}`)
     else if (status === 'reconnecting' || (status === 'polling' && error)) poor.push(`${name} is ${status}`)
     else if (pausedBy && pausedBy !== 'hidden') poor.push(`${name} is paused: ${pausedBy}`)
   }
-  for (const endpoint of network?.gate.endpoints() ?? []) {
+  for (const endpoint of gate?.endpoints() ?? []) {
     const { name, guard, breaker, loopedAt = Number.NEGATIVE_INFINITY, recent } = endpoint
     const rate = figuresOf(endpoint, now).errorRate
     if (now < guard.closedUntil) broken.push(`${name}: too many requests, refused for now`)
