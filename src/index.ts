@@ -1,4 +1,3 @@
-export { createClient } from './client'
 export type {
   ChannelStats,
   ChannelStore,
@@ -9,7 +8,10 @@ export type {
   Flags,
   Stats,
   Thresholds,
-} from './client-api'
+} from './client/api'
+export { createClient } from './client/create-client'
+export { configure, coordinatedFetch, events, getClient, json, stats, subscribe } from './client/page-client'
+export { noStats } from './client/stats'
 export type { BreakerOptions } from './network/breaker'
 export type { Coordination } from './network/coordinated-fetch'
 export type { Limits } from './network/limits'
@@ -48,10 +50,8 @@ export type { EventsOptions } from './registry/event-iterator'
 export type { SubscriberRecord } from './registry/registry'
 export type { Rollout } from './registry/registry-context'
 export type { Delivery, Observer, SubscribeOptions, Subscription } from './registry/subscriber'
-export { configure, coordinatedFetch, getClient, subscribe } from './singleton'
 export type { PauseReason } from './sources/conditions'
 export type { Target, TargetRequest } from './sources/target'
-export { noStats } from './stats'
 export {
   createView,
   type JsonOptions,

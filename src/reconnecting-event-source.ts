@@ -5,6 +5,7 @@ import { check, withDefaults } from './primitives/check'
 import { timers } from './primitives/clock'
 import { configError, type MillraceError } from './primitives/errors'
 import { unsendable } from './primitives/http'
+import { backoffOptions, eventSourceOptions, requestOptions } from './primitives/options'
 import { type PageSignal, watchPage } from './primitives/page-signals'
 import type { Some } from './primitives/plain'
 import { EventTargetIfAny } from './primitives/platform'
@@ -106,8 +107,9 @@ export class ReconnectingEventSource extends EventTargetIfAny {
     if (!('dispatchEvent' in this)) throw configError('a platform with `EventTarget`', 'one without')
     const target = resolve(url)
     const { method = 'GET', idleTimeout, connectTimeout, maxEventBytes = 2 ** 20, signal: closing } = init
-    check('', init)
-    check('backoff.', init.backoff)
+    check(requestOptions, init)
+    check(eventSourceOptions, init)
+    check(backoffOptions, init.backoff, 'backoff.')
     const endpoint = endpointOf(method, target)
     let { origin } = target
     this.url = target.href

@@ -2,8 +2,9 @@
  * What a component wants of a channel, and what it sees of it: all of an adapter that is not the tie to its framework.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { type ConfigurableClient, renew } from './client'
-import type { Client } from './client-api'
+import type { Client } from './client/api'
+import { renew, type Subscribing } from './client/channels'
+import { channelClient } from './client/page-client'
 import type { Coordination } from './network/coordinated-fetch'
 import { tell } from './primitives/callback'
 import { type MillraceError, reportException } from './primitives/errors'
@@ -13,7 +14,6 @@ import { urlKey } from './primitives/url'
 import { type ChannelState, failed, stateOf } from './registry/channel-state'
 import { type Channel, type CommonOptions, defineChannel, definitionOf } from './registry/define-channel'
 import type { SubscribeOptions } from './registry/subscriber'
-import { getClient } from './singleton'
 import type { Target, TargetRequest } from './sources/target'
 
 /** A channel, or nothing for now: `id && channel(id)` is one too. */
@@ -127,7 +127,7 @@ export function createView<S, E, T = S>(): View<S, E, T> {
         open: tie.open,
         known() {
           try {
-            return tie.refused ?? (channel ? (client ?? getClient()).getState(channel) : nothing)
+            return tie.refused ?? (channel ? (client ?? channelClient()).getState(channel) : nothing)
           } catch (error) {
             return refuse(tie, error)
           }
@@ -187,7 +187,7 @@ export function createView<S, E, T = S>(): View<S, E, T> {
       const { interval, onEvent } = options
       // What is undefined is not given, whatever its type says.
       const how = { interval, label: options.label ?? label } as SubscribeOptions
-      const asked = client ?? getClient()
+      const asked = client ?? channelClient()
       const stops: (() => void)[] = []
       let told: MillraceError | undefined
       const tellFailure = ({ status, error }: ChannelState<S>) => {
@@ -221,7 +221,7 @@ export function createView<S, E, T = S>(): View<S, E, T> {
     async function refresh(): Promise<void> {
       const { channel, tie: now } = committed
       if (!channel) return
-      await (client ?? getClient()).refresh(channel)
+      await (client ?? channelClient()).refresh(channel)
       // Who does not subscribe is not told.
       if (!now?.isWanted) now?.onChange()
     }
@@ -234,7 +234,7 @@ function renewLater(
   before: Channel<unknown, unknown>,
   now: Channel<unknown, unknown>,
 ): void {
-  queueMicrotask(() => ((client ?? getClient()) as Partial<ConfigurableClient>)[renew]?.(before, now))
+  queueMicrotask(() => ((client ?? channelClient()) as Partial<Subscribing>)[renew]?.(before, now))
 }
 
 /** A component shows what cannot be had: nothing is thrown while it renders. */

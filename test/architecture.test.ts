@@ -19,10 +19,10 @@ const house: House = Object.fromEntries(
 )
 
 /** The rooms, from the ground up: an arrow goes to a lower floor, or stays in its room. */
-const FLOORS = [['primitives'], ['stream', 'network'], ['sources'], ['registry'], ['']]
+const FLOORS = [['primitives'], ['stream', 'network'], ['sources'], ['registry'], ['client'], ['']]
 const ADAPTERS = ['vanilla', 'react', 'vue', 'devtools', 'testing', 'cli']
 /** The files of the top floor. */
-const TOP = /^(client|client-api|client-settings|stats|singleton|index|reconnecting-event-source|view)(-[a-z-]+)?\.ts$/
+const TOP = /^(index|reconnecting-event-source|view)\.ts$/
 
 const THE_CLOCK = 'primitives/clock.ts'
 const THE_SENDER = 'network/send.ts'
@@ -206,7 +206,8 @@ describe('the house', () => {
   test('has rooms, and all of them are looked at', () => {
     expect(Object.keys(house).length).toBeGreaterThan(40)
     const rooms = new Set(Object.keys(house).map(roomOf))
-    for (const room of ['primitives', 'stream', 'network', 'sources', 'registry', '']) expect(rooms).toContain(room)
+    for (const room of ['primitives', 'stream', 'network', 'sources', 'registry', 'client', ''])
+      expect(rooms).toContain(room)
     const arrows = Object.entries(house).flatMap(([path, text]) => importsOf(path, text))
     expect(arrows.length).toBeGreaterThan(100)
   })
@@ -232,8 +233,8 @@ describe('the checker', () => {
   const good: House = {
     'primitives/clock.ts': 'export const now = () => Date.now()',
     'network/send.ts': "import { now } from '../primitives/clock'\nexport const go = () => fetch(String(now()))",
-    'client.ts': "import { go } from './network/send'\nexport { go }",
-    'index.ts': "export { go } from './client'",
+    'client/create-client.ts': "import { go } from '../network/send'\nexport { go }",
+    'index.ts': "export { go } from './client/create-client'",
     'vanilla/index.ts': "import { go } from 'millrace'\nexport { bind } from './bind'\ngo()",
     'vanilla/bind.ts': 'export const bind = 1',
   }
@@ -246,16 +247,16 @@ describe('the checker', () => {
 
   test.each<[string, House, string]>([
     ['upwards', { 'primitives/a.ts': "import '../network/send'" }, 'primitives/a.ts -> network/send.ts: upwards'],
-    ['upwards in a type', { 'primitives/a.ts': "import type { go } from '../client'" }, 'primitives/a.ts -> client.ts'],
-    ['upwards in import()', { 'primitives/a.ts': "export const a = () => import('../client')" }, 'client.ts: upwards'],
-    ['upwards in an import type', { 'primitives/a.ts': "export type A = import('../client').B" }, 'client.ts: upwards'],
-    ['upwards in a re-export', { 'primitives/a.ts': "export * from '../client'" }, 'client.ts: upwards'],
+    ['upwards in a type', { 'primitives/a.ts': "import type { go } from '../index'" }, 'primitives/a.ts -> index.ts'],
+    ['upwards in import()', { 'primitives/a.ts': "export const a = () => import('../index')" }, 'index.ts: upwards'],
+    ['upwards in an import type', { 'primitives/a.ts': "export type A = import('../index').B" }, 'index.ts: upwards'],
+    ['upwards in a re-export', { 'primitives/a.ts': "export * from '../index'" }, 'index.ts: upwards'],
     ['sideways', { 'stream/a.ts': "import '../network/send'" }, 'stream/a.ts -> network/send.ts: upwards or sideways'],
-    ['from the core into an adapter', { 'client.ts': "import './vanilla/index'" }, 'into an adapter'],
-    ['from an adapter into the core', { 'vanilla/bind.ts': "import '../client'" }, 'knows only the package'],
-    ['from the core to the package', { 'client.ts': "import 'millrace'" }, 'only adapters speak of the package'],
-    ['to a module of Node', { 'client.ts': "import 'node:fs'" }, 'a browser has no such module'],
-    ['into nothing', { 'client.ts': "import './missing'" }, 'no such file'],
+    ['from the core into an adapter', { 'client/a.ts': "import '../vanilla/index'" }, 'into an adapter'],
+    ['from an adapter into the core', { 'vanilla/bind.ts': "import '../index'" }, 'knows only the package'],
+    ['from the core to the package', { 'client/a.ts': "import 'millrace'" }, 'only adapters speak of the package'],
+    ['to a module of Node', { 'client/a.ts': "import 'node:fs'" }, 'a browser has no such module'],
+    ['into nothing', { 'client/a.ts': "import './missing'" }, 'no such file'],
     ['from a room that is not on the plan', { 'utils/a.ts': '' }, 'a room that is not on the plan'],
     ['from a file that is not on the plan', { 'helper.ts': '' }, 'top floor that is not on the plan'],
   ])('finds an arrow %s', (_, broken, message) => {

@@ -8,6 +8,7 @@ import { callbackError } from '../primitives/callback'
 import { check } from '../primitives/check'
 import { isMillraceError, type MillraceError } from '../primitives/errors'
 import { headersOf, networkError, statusError } from '../primitives/http'
+import { coordinationOptions } from '../primitives/options'
 import { attempt as attempted } from '../primitives/platform'
 import { shareStructure } from '../primitives/structural-sharing'
 import { throwIfAborted, untilAborted } from '../primitives/until-aborted'
@@ -196,7 +197,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
   ): Promise<T> {
     if (coordination !== noCoordination)
       try {
-        check('', coordination)
+        check(coordinationOptions, coordination)
       } catch (error) {
         return Promise.reject(error)
       }

@@ -1,5 +1,3 @@
-import type { Timers } from './clock'
-
 /** What an {@link Alert} is about. */
 export type AlertCode =
   | 'request-rate'
@@ -34,26 +32,4 @@ export interface Alert {
   /** What was measured, against `limit`. */
   readonly value?: number | undefined
   readonly limit?: number | undefined
-}
-
-/** How many pairs of code and endpoint are remembered at most. */
-const MOST_REMEMBERED = 500
-
-/** Tells each alert at most once per `every()` ms and endpoint. */
-export function createAlerts(
-  clock: Pick<Timers, 'elapsed'>,
-  every: () => number,
-  tell: (alert: Alert) => void,
-): (alert: Alert) => void {
-  const toldAt = new Map<string, number>()
-  return (alert) => {
-    const key = `${alert.code} ${alert.endpoint ?? alert.channel ?? ''}`
-    const now = clock.elapsed()
-    const last = toldAt.get(key)
-    if (last !== undefined && now - last < every()) return
-    toldAt.delete(key)
-    toldAt.set(key, now)
-    if (toldAt.size > MOST_REMEMBERED) toldAt.delete(toldAt.keys().next().value as string)
-    tell(alert)
-  }
 }

@@ -107,53 +107,47 @@ interface SecondHand {
 }
 
 function secondHand(clock: Pick<Clock, 'now' | 'monotonic'>): SecondHand {
+  const monotonicNow = () => clock.monotonic?.() ?? Number.NaN
   let wall = clock.now()
-  let running = clock.monotonic?.() ?? Number.NaN
+  let monotonic = monotonicNow()
   let elapsed = 0
   /** What the wall has moved more than the monotonic clock. */
   let ahead = 0
-  const read = () => {
-    const wallStep = clock.now() - wall
-    wall += wallStep
-    const runningStep = (clock.monotonic?.() ?? Number.NaN) - running
-    if (Number.isNaN(runningStep)) {
-      elapsed += Math.max(0, wallStep)
-      return elapsed
-    }
-    running += runningStep
-    elapsed += Math.max(0, runningStep)
-    // A wall that is set back is not waited for; one that only ticks more coarsely does not count twice.
-    ahead = wallStep < -SLEPT ? 0 : ahead + wallStep - Math.max(0, runningStep)
-    if (ahead > SLEPT) {
-      elapsed += ahead
-      ahead = 0
-    }
-    return elapsed
-  }
   return {
     elapsed: read,
     atLeast(moment) {
       if (read() < moment) elapsed = moment
     },
   }
+
+  function read(): number {
+    const wallStep = clock.now() - wall
+    const step = monotonicNow() - monotonic
+    const isBlind = Number.isNaN(step)
+    const forward = Math.max(0, isBlind ? wallStep : step)
+    wall += wallStep
+    elapsed += forward
+    if (isBlind) return elapsed
+    monotonic += step
+    // A wall that is set back is not waited for; one that only ticks more coarsely does not count twice.
+    ahead = wallStep < -SLEPT ? 0 : ahead + wallStep - forward
+    if (ahead > SLEPT) {
+      elapsed += ahead
+      ahead = 0
+    }
+    return elapsed
+  }
+}
+
+/** The hand starts with its first use: an import reads no clock. */
+let hand: SecondHand | undefined
+const elapsed = (): number => {
+  hand ??= secondHand(systemClock)
+  return hand.elapsed()
 }
 
 /** The platform's clock, for those who draw nothing. */
-export const timers: Timers = /* @__PURE__ */ withSecondHand(systemClock)
-
-/** The hand starts with its first use: an import reads no clock. */
-function withSecondHand(clock: Clock): Timers {
-  let hand: SecondHand | undefined
-  return {
-    now,
-    random,
-    after,
-    elapsed() {
-      hand ??= secondHand(clock)
-      return hand.elapsed()
-    },
-  }
-}
+export const timers: Timers = { now, random, after, elapsed }
 
 /** A clock that knows by name what it still has to do. */
 export interface TrackedClock extends Clock, Timers {

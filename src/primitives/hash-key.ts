@@ -17,8 +17,7 @@ const MOST_PARTS = 100_000
 /** `seen`: how many parts of the key, so far. */
 function stable(value: unknown, depth: number, seen: { parts: number }): string {
   seen.parts += Array.isArray(value) ? value.length : 1
-  if (depth > DEEPEST || seen.parts > MOST_PARTS)
-    throw configError(EXPECTED, 'one too large, nested over 32 levels, or a cycle')
+  if (depth > DEEPEST || seen.parts > MOST_PARTS) throw configError(EXPECTED, 'one that is too large or too deep')
   const inner = (part: unknown) => stable(part, depth + 1, seen)
   if (typeof value === 'string') return JSON.stringify(value)
   if (typeof value === 'bigint') return `${value}n`
@@ -26,13 +25,12 @@ function stable(value: unknown, depth: number, seen: { parts: number }): string 
     return Object.is(value, -0) ? '-0' : String(value)
   if (Array.isArray(value)) return `[${value.map(inner)}]`
   if (value instanceof Date) return `Date(${value.getTime()})`
-  if (!isPlain(value))
-    throw configError(
-      EXPECTED,
-      typeof value === 'object' ? `an instance of ${value.constructor?.name}` : `a ${typeof value}`,
-    )
+  if (!isPlain(value)) {
+    const kind = typeof value === 'object' ? `n instance of ${value.constructor?.name}` : ` ${typeof value}`
+    throw configError(EXPECTED, `a${kind}`)
+  }
   const names = Object.keys(value).sort()
   return `{${names.map((name) => `${JSON.stringify(name)}:${inner(value[name])}`)}}`
 }
 
-const EXPECTED = 'a channel key of plain data (strings, numbers, dates, arrays, objects)'
+const EXPECTED = 'a channel key of plain data'

@@ -60,15 +60,17 @@ export function unsendable(endpoint: string, input: string | Request, init: Requ
     new Request(input, { ...rest, body: stream || (body ?? null), signal: null })
     return undefined
   } catch {
-    const what =
-      "cannot be sent: it has a password in its URL, a body that its method may not have, a stream for a body without `duplex: 'half'`, or no real method."
-    return requestError('config', endpoint, what)
+    return requestError(
+      'config',
+      endpoint,
+      "cannot be sent: look at its method, its body (a stream needs `duplex: 'half'`) and its URL.",
+    )
   }
 }
 
 /** Nothing can be asked here, now or later: some test environments leave out what the runtime has. */
 export function missing(name: 'fetch' | 'Headers'): MillraceError {
-  return configError(`a platform with \`${name}\``, 'one without: polyfill `fetch`, or use an environment that has it')
+  return configError(`a platform with \`${name}\``, 'one without: polyfill `fetch`')
 }
 
 /** @throws MillraceError `config` for what no header can carry (RFC 9110 section 5); the platform's error quotes it */
@@ -77,16 +79,16 @@ export function toHeaders(given: HeadersInit | undefined): Headers {
   try {
     return new Headers(given)
   } catch {
-    throw configError('headers of letters, digits and dashes, with values of one line and Latin-1', 'others')
+    throw configError('headers of letters, digits and dashes, with values of one line of Latin-1', 'others')
   }
 }
 
 const ADVICE: Record<number, string> = {
-  204: 'the server has ended the stream for good',
-  401: 'not signed in, or the token has expired: refresh it in `onUnauthorized`',
-  403: 'this identity may not read it',
-  404: 'the URL is wrong or the resource is gone',
-  410: 'the URL is wrong or the resource is gone',
+  204: 'the stream has ended for good',
+  401: 'not signed in, refresh the token in `onUnauthorized`',
+  403: 'not allowed',
+  404: 'no such URL',
+  410: 'gone',
   429: 'too many requests',
 }
 
@@ -94,12 +96,8 @@ const ADVICE: Record<number, string> = {
 export function statusError(endpoint: string, response: Response, now: number): MillraceError {
   const { status } = response
   const retryable = isRetryableStatus(status)
-  const advice =
-    ADVICE[status] ?? (retryable ? 'the server cannot answer now' : 'expected a success, check the request')
-  return requestError(
-    status === 401 ? 'unauthorized' : 'http',
-    endpoint,
-    `answered ${status}: ${advice}.${retryable ? '' : ' Not retrying.'}`,
-    { status, retryable, retryAfter: retryable ? retryAfterOf(headersOf(response), now) : undefined },
-  )
+  const advice = ADVICE[status] ?? (retryable ? 'not now' : 'check the request')
+  const retryAfter = retryable ? retryAfterOf(headersOf(response), now) : undefined
+  const code = status === 401 ? 'unauthorized' : 'http'
+  return requestError(code, endpoint, `answered ${status}: ${advice}.`, { status, retryable, retryAfter })
 }

@@ -7,7 +7,7 @@ export function resolveUrl(url: string | URL, base?: string | URL): URL {
   try {
     return new URL(url, base === undefined ? pageUrl() : new URL(base, pageUrl()))
   } catch {
-    throw configError('an absolute URL, or a relative one and `baseUrl`', 'one that cannot be resolved')
+    throw configError('an absolute URL, or `baseUrl`', 'neither')
   }
 }
 

@@ -1,8 +1,9 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Priority } from '../network/request'
-import { check, isSchema, shown } from '../primitives/check'
+import { check, shown } from '../primitives/check'
 import { configError } from '../primitives/errors'
 import { hashKey } from '../primitives/hash-key'
+import { channelOptions, schemaOptions } from '../primitives/options'
 import { checkTarget, type Target } from '../sources/target'
 
 /** Event type -> schema (zod, valibot, arktype …). Types that are not listed are ignored and counted. */
@@ -344,10 +345,9 @@ export const defineChannel: DefineChannel = ((options: ChannelDefinition) => {
   const { key, stream, snapshot, events } = options
   if (key === undefined) throw configError('a `key` that names the channel', 'none')
   if (!stream && !snapshot) throw configError('a `stream`, a `snapshot`, or both', 'neither')
-  check('', options)
+  check(channelOptions, options)
+  check(schemaOptions, events, 'events.')
   for (const target of [stream, snapshot]) checkTarget(target)
-  for (const [type, schema] of Object.entries(events ?? {}))
-    if (!isSchema(schema)) throw configError(`a Standard Schema for the event "${type}"`, shown(schema))
   // Not `{ ...options }`: V8 gives each frozen copy of that kind a hidden class of its own, three times the memory.
   return Object.freeze({ key: hashKey(key), [definition]: Object.freeze(Object.assign({}, options)) })
 }) as unknown as DefineChannel

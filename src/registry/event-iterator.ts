@@ -2,6 +2,7 @@
 
 import { check } from '../primitives/check'
 import { MillraceError } from '../primitives/errors'
+import { iteratorOptions } from '../primitives/options'
 import { offAbort, onAbort } from '../primitives/until-aborted'
 import { answered } from './callbacks'
 import type { Observer } from './subscriber'
@@ -26,7 +27,7 @@ export function createEventIterator<E>(
   onOverflow: () => void,
   onThrow: (cause: unknown) => void,
 ): AsyncIterableIterator<E> {
-  check('', options)
+  check(iteratorOptions, options)
   const { signal, buffer = 1_024, overflow = 'drop-oldest' } = options
   let waiting: E[] = []
   const asking: { resolve: (result: IteratorResult<E>) => void; reject: (reason: unknown) => void }[] = []

@@ -3,6 +3,7 @@ import { check, shown } from '../primitives/check'
 import type { Timers } from '../primitives/clock'
 import { configError } from '../primitives/errors'
 import { toHeaders } from '../primitives/http'
+import { requestOptions } from '../primitives/options'
 import { resolveUrl } from '../primitives/url'
 
 /** A request, described. Functions are asked again at every attempt, and have 15 s to answer. */
@@ -35,7 +36,7 @@ export function checkTarget(target: unknown): void {
   const { url, ...request } = (target ?? {}) as Partial<TargetRequest>
   if (!isUrl(url))
     throw configError('a URL, `{ url }` with one, or a function that answers one', shown(target && typeof target))
-  check('', request)
+  check(requestOptions, request)
 }
 
 /** Of any realm: known by its shape. An empty one would be the page itself. */

@@ -17,7 +17,7 @@ const WRONG: readonly unknown[] = [Number.NaN, -1, 0, Infinity, '5000', null, un
 
 /** The options of each door, as the types name them: a new option without a rule fails below. */
 const DOORS = {
-  'client-api.ts': ['ClientOptions', 'Flags', 'Thresholds'],
+  'client/api.ts': ['ClientOptions', 'Flags', 'Thresholds'],
   'network/breaker.ts': ['BreakerOptions'],
   'network/limits.ts': ['Limits'],
   'network/response-cache.ts': ['CacheOptions'],
@@ -132,7 +132,7 @@ describe('an interval', () => {
         const { client } = startClient({ clock, environment: 'production', ...options })
         client.subscribe(defineChannel<unknown>(channel), {}, how)
       })
-      if (refusal) expect(refusal.message).toContain('`interval`')
+      if (refusal) expect(refusal.message).toContain('`interval: ')
       for (let second = 0; second < 12; second++) {
         await clock.advance(1_000)
         await new Promise((done) => setImmediate(done))
@@ -149,18 +149,16 @@ test('a configuration that comes later is checked as the first one', async () =>
   getClient()
   expect(outcome(() => configure({ limits: { fetchesPer10s: Number.NaN } }))).toMatchObject({
     code: 'config',
-    message: 'Expected `limits.fetchesPer10s` to be a positive number, got NaN.',
+    message: 'Expected `limits.fetchesPer10s: number > 0`, got NaN.',
   })
   getClient().close()
 })
 
 test('what came is shown, unless it may be a secret', () => {
   const message = (options: object) => outcome(() => createClient(options))?.message
-  expect(message({ interval: '5000' })).toBe('Expected `interval` to be a number of at least 0, got "5000".')
+  expect(message({ interval: '5000' })).toBe('Expected `interval: number >= 0`, got "5000".')
   expect(message({ environment: 'staging' })).toBe(
-    'Expected `environment` to be development, production, docker or test, got "staging".',
+    'Expected `environment: "development" | "production" | "docker" | "test"`, got "staging".',
   )
-  expect(message({ headers: 'Bearer ruby' })).toBe(
-    'Expected `headers` to be headers, or a function that answers them, got a string.',
-  )
+  expect(message({ headers: 'Bearer ruby' })).toBe('Expected `headers: object | function`, got a string.')
 })

@@ -151,6 +151,6 @@ test('of a request that is not tried again no error says that it is', async () =
   const server = await startServer((_, response) => response.writeHead(503).end())
   const client = makeClient()
   expect(await outcomeOf(client.json(server.url('/a')))).toMatchObject({
-    message: `GET ${server.url('/a')} answered 503: the server cannot answer now.`,
+    message: `GET ${server.url('/a')} answered 503: not now.`,
   })
 })

@@ -97,9 +97,7 @@ describe('13: the old URL', () => {
       error: ({ message }) => errors.push(message),
     })
     await until(() => errors.length === 1)
-    expect(errors).toEqual([
-      `GET ${server.origin}/api/stream/7 answered 404: the URL is wrong or the resource is gone. Not retrying.`,
-    ])
+    expect(errors).toEqual([`GET ${server.origin}/api/stream/7 answered 404: no such URL.`])
     expect(subscription.state).toMatchObject({ status: 'failed', error: { code: 'http', status: 404 } })
     await wait(100)
     expect(server.requests).toHaveLength(1)

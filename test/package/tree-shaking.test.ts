@@ -27,9 +27,12 @@ const codeOf = ({ lines }: Bundle, sources: RegExp) =>
     .filter(([source]) => sources.test(source))
     .flatMap(([source, found]) => found.filter((line) => /[()]/.test(line)).map((line) => `${source}: ${line.trim()}`))
 
+const without = (lines: Bundle['lines'], sources: RegExp) =>
+  Object.fromEntries(Object.entries(lines).filter(([source]) => !sources.test(source)))
+
 const ADAPTERS = /^src\/(vanilla|react|vue)\//
 const CORE = /^(?!src\/(vanilla|react|vue)\/)/
-const REGISTRY_AND_SOURCES = /^src\/(registry|sources|client|singleton|stats)/
+const REGISTRY_AND_SOURCES = /^src\/(registry|sources|client)\//
 const NETWORK = /^src\/network\//
 const ALL = "export * from 'millrace'"
 
@@ -53,6 +56,23 @@ describe.each(['esbuild', 'rollup', 'vite'])('what %s makes of the package', (bu
     expect(network.filter((line) => !line.startsWith('src/network/send.ts'))).toEqual([])
     expect(network.length).toBeLessThan(15)
     expect(alone.bytes).toBeLessThan(all.bytes / 4)
+  })
+
+  /** What else of the client a function of the page brings. */
+  const BASE = 'alerts|context|page-client|parts|settings'
+  test.each<[name: string, brings: RegExp, most: number]>([
+    ['json', new RegExp(`^src/(primitives|network|client/(requests|${BASE}))`), 0.35],
+    ['coordinatedFetch', new RegExp(`^src/(primitives|network|client/(requests|${BASE}))`), 0.35],
+    // Of the network it has what makes figures, and the defaults.
+    ['stats', new RegExp(`^src/(primitives|network/(breaker|endpoints|limits)|client/(stats|switch|${BASE}))`), 0.1],
+    ['subscribe', /^(?!src\/client\/stats|src\/(vanilla|react|vue|view|reconnecting-event-source))/, 0.95],
+    ['events', /^(?!src\/client\/stats|src\/(vanilla|react|vue|view|reconnecting-event-source))/, 0.95],
+  ])('is the part of the client that brings `%s`, alone', async (name, brings, most) => {
+    const all = await bundle(bundler, ALL)
+    const alone = await bundle(bundler, `export { ${name} } from 'millrace'`)
+    expect(codeOf(alone, /^src\/client\/page-client/).length).toBeGreaterThan(2)
+    expect(codeOf({ ...alone, lines: without(alone.lines, brings) }, /^src\//)).toEqual([])
+    expect(alone.bytes / all.bytes).toBeLessThan(most)
   })
 
   test('is less than a kilobyte for `MillraceError`', async () => {

@@ -1,6 +1,6 @@
 import { type Client, defineChannel } from 'millrace'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { composeClient } from '../../src/client'
+import { composeClient } from '../../src/client/create-client'
 import { createModelledJournal, type ModelledJournal } from '../support/modelled-journal'
 import { createWorld, type ModelledTab, type World } from '../support/modelled-tabs'
 

@@ -128,7 +128,7 @@ describe('a key', () => {
     const nested = (levels: number): unknown[] => (levels > 1 ? [nested(levels - 1)] : [1])
     const refusal = expect.objectContaining({
       code: 'config',
-      message: told('one too large, nested over 32 levels, or a cycle'),
+      message: told('one that is too large or too deep'),
     })
     expect(hashKey(nested(32))).toBe(`${'['.repeat(32)}1${']'.repeat(32)}`)
     expect(() => hashKey(nested(33))).toThrow(refusal)
@@ -141,7 +141,7 @@ describe('a key', () => {
   test('that is written in a few words and would take for ever is refused with `config`', () => {
     const refusal = expect.objectContaining({
       code: 'config',
-      message: told('one too large, nested over 32 levels, or a cycle'),
+      message: told('one that is too large or too deep'),
     })
     let tower: unknown = 1
     for (let n = 0; n < 30; n += 1) tower = [tower, { tower }]
@@ -155,6 +155,6 @@ describe('a key', () => {
   })
 
   function told(what: string): string {
-    return `Expected a channel key of plain data (strings, numbers, dates, arrays, objects), got ${what}.`
+    return `Expected a channel key of plain data, got ${what}.`
   }
 })

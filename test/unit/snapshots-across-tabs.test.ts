@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { type Client, defineChannel, type Subscription } from 'millrace'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { composeClient } from '../../src/client'
+import { composeClient } from '../../src/client/create-client'
 import { createModelledJournal, type ModelledJournal } from '../support/modelled-journal'
 import { createWorld, type ModelledTab, type World } from '../support/modelled-tabs'
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { type Alert, type Channel, type Client, defineChannel, type StreamEvent, type Subscription } from 'millrace'
-import { composeClient } from '../../src/client'
+import { composeClient } from '../../src/client/create-client'
 import * as parts from '../../src/sources/tabs/parts'
 import type { TabParts } from '../../src/sources/tabs/platform'
 import { createModelledJournal, type ModelledJournal } from '../support/modelled-journal'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { type Alert, type ChannelState, defineChannel } from 'millrace'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { composeClient } from '../../src/client'
+import { composeClient } from '../../src/client/create-client'
 import { MillraceError } from '../../src/primitives/errors'
 import { isHeaderList, pack, packError, unpack, unpackError, unpackMessages } from '../../src/sources/tabs/wire'
 import { streamHeaders } from '../../src/stream/stream-http'

@@ -1,6 +1,6 @@
 import { type Alert, type Client, defineChannel, type Subscription } from 'millrace'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { composeClient } from '../../src/client'
+import { composeClient } from '../../src/client/create-client'
 import * as parts from '../../src/sources/tabs/parts'
 import type { TabParts } from '../../src/sources/tabs/platform'
 import { createModelledJournal, type ModelledJournal } from '../support/modelled-journal'

@@ -200,7 +200,7 @@ test('what is out of range is refused at the door', async () => {
     expect(() => client.events(channel, { buffer })).toThrow(
       expect.objectContaining({
         code: 'config',
-        message: `Expected \`buffer\` to be a number of at least 1, got ${buffer}.`,
+        message: `Expected \`buffer: number >= 1\`, got ${buffer}.`,
       }),
     )
 })

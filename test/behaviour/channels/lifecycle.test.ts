@@ -263,19 +263,15 @@ describe('who may subscribe', () => {
 
 describe('options out of range are refused at the door, with what was expected and what came', () => {
   test.each<[string, ClientOptions, string | RegExp]>([
-    ['an interval below zero', { interval: -1 }, /^Expected `(options\.)?interval` to be .*, got -1\.$/],
-    [
-      'a backoff that is a loop',
-      { backoff: { base: 0 } },
-      /^Expected `backoff\.base` to be a positive number.*, got 0\.$/,
-    ],
-    ['NaN', { backoff: { cap: Number.NaN } }, /^Expected `backoff\.cap` to be .*, got NaN\.$/],
-    ['text', { limits: { streams: '4' as never } }, /^Expected `limits\.streams` to be a number.*, got "4"\.$/],
-    ['less than nothing', { cache: { ttl: -5 } }, /^Expected `cache\.ttl` to be a number of at least 0.*, got -5\.$/],
+    ['an interval below zero', { interval: -1 }, /^Expected `interval: .*`, got -1\.$/],
+    ['a backoff that is a loop', { backoff: { base: 0 } }, /^Expected `backoff\.base: number > 0`, got 0\.$/],
+    ['NaN', { backoff: { cap: Number.NaN } }, /^Expected `backoff\.cap: .*`, got NaN\.$/],
+    ['text', { limits: { streams: '4' as never } }, /^Expected `limits\.streams: number .*`, got "4"\.$/],
+    ['less than nothing', { cache: { ttl: -5 } }, /^Expected `cache\.ttl: number >= 0`, got -5\.$/],
     [
       'an environment that there is not',
       { environment: 'staging' as never },
-      'Expected `environment` to be development, production, docker or test, got "staging".',
+      'Expected `environment: "development" | "production" | "docker" | "test"`, got "staging".',
     ],
   ])('%s', (_, options, message) => {
     expect(thrown(() => createClient(options))).toEqual(config(message))
@@ -284,13 +280,13 @@ describe('options out of range are refused at the door, with what was expected a
   test.each<[string, object, string | RegExp]>([
     ['no key', { stream: '/s' }, 'Expected a `key` that names the channel, got none.'],
     ['neither stream nor snapshot', { key: 'k' }, 'Expected a `stream`, a `snapshot`, or both, got neither.'],
-    ['a grace below zero', { key: 'k', stream: '/s', grace: -1 }, /^Expected `grace` .* at least 0.*, got -1\.$/],
-    ['an interval that is none', { key: 'k', stream: '/s', interval: 'soon' }, /`interval` .*, got "soon"\.$/],
-    ['an idle timeout of NaN', { key: 'k', stream: '/s', idleTimeout: Number.NaN }, /`idleTimeout` .*, got NaN\.$/],
+    ['a grace below zero', { key: 'k', stream: '/s', grace: -1 }, /^Expected `grace: number >= 0`, got -1\.$/],
+    ['an interval that is none', { key: 'k', stream: '/s', interval: 'soon' }, /`interval: .*`, got "soon"\.$/],
+    ['an idle timeout of NaN', { key: 'k', stream: '/s', idleTimeout: Number.NaN }, /`idleTimeout: .*`, got NaN\.$/],
     [
       'a key of functions',
       { key: [() => 1], stream: '/s' },
-      /^Expected a channel key of plain data .*, got a function\.$/,
+      /^Expected a channel key of plain data, got a function\.$/,
     ],
     ['a key of instances', { key: [new Map()], stream: '/s' }, /, got an instance of Map\.$/],
   ])('of a channel: %s', (_, options, message) => {
@@ -300,19 +296,19 @@ describe('options out of range are refused at the door, with what was expected a
   test('a key that contains itself is refused, not followed for ever', () => {
     const key: unknown[] = []
     key.push(key)
-    expect(thrown(() => defineChannel({ key, stream: '/s' }))).toEqual(config(/a cycle\.$/))
+    expect(thrown(() => defineChannel({ key, stream: '/s' }))).toEqual(config(/too large or too deep\.$/))
   })
 
   test('of a subscription: no observer, no channel, no base for a relative URL', () => {
     const { client } = startClient()
     expect(thrown(() => client.subscribe('http://127.0.0.1/', undefined as never))).toEqual(
-      config('Expected an observer, or a function for events, got undefined.'),
+      config('Expected an observer, or a function, got undefined.'),
     )
     expect(thrown(() => client.subscribe({} as never, () => {}))).toEqual(
       config(/^Expected a channel made by `defineChannel`/),
     )
     expect(thrown(() => client.subscribe('/relative', () => {}))).toEqual(
-      config(/^Expected an absolute URL, or a relative one and `baseUrl`/),
+      config(/^Expected an absolute URL, or `baseUrl`/),
     )
     expect(client.stats().subscriptions.active).toBe(0)
     expect(client.stats().channels).toEqual([])

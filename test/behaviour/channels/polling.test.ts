@@ -223,7 +223,7 @@ describe('polls that fail', () => {
     expect(asked()).toBe(1)
     expect(watched.errors).toHaveLength(1)
     expect(watched.state).toMatchObject({ status: 'failed', error: { code: 'http', status: 404 } })
-    expect(watched.state.error!.message).toMatch(/answered 404: the URL is wrong or the resource is gone/)
+    expect(watched.state.error!.message).toMatch(/answered 404: no such URL/)
   })
 
   test('with a page instead of JSON go on slowly, and say what came', async () => {

@@ -139,7 +139,7 @@ describe('json rejects', () => {
       status: 404,
       retryable: false,
       endpoint: `GET ${server.origin}/a`,
-      message: `GET ${server.origin}/a answered 404: the URL is wrong or the resource is gone. Not retrying.`,
+      message: `GET ${server.origin}/a answered 404: no such URL.`,
     })
   })
 

@@ -139,7 +139,7 @@ test('something that is no schema is refused when the channel is defined', () =>
   expect(define).toThrow(
     expect.objectContaining({
       code: 'config',
-      message: 'Expected a Standard Schema for the event "joined", got an object.',
+      message: 'Expected `events.joined: Standard Schema { ~standard }`, got an object.',
     }),
   )
 })
