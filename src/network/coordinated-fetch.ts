@@ -142,7 +142,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
 
   return {
     async fetch(input, init, coordination = noCoordination) {
-      check('', coordination)
+      check(coordinationOptions, coordination)
       if (!settings.flags.coordination) return (settings.fetch ?? platformFetch)(input, init ?? undefined)
       counters.asked++
       return obtain(input, init, coordination, {
