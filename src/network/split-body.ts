@@ -22,13 +22,12 @@ interface Copy {
 }
 
 export function splitBody(
-  body: ReadableStream<Uint8Array>,
+  source: BodyReader,
   count: number,
   endpoint: string,
   clock: Pick<Timers, 'after'>,
   account: (bytes: number) => void,
 ): BodyReader[] {
-  const source = body.getReader()
   const copies = new Set<Copy>()
   let waiting: (() => void)[] = []
   /** What the slowest has still to read: all chunks that are held. */
@@ -78,7 +77,7 @@ export function splitBody(
     isReading = true
     try {
       const { done, value } = await source.read()
-      if (done) end = {}
+      if (done || !value) end = {}
       else
         for (const copy of copies) {
           copy.chunks.push(value)
