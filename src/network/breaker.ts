@@ -14,21 +14,12 @@
 import { isRetryableStatus } from '../primitives/http'
 import { listen } from '../primitives/platform'
 import { type BreakerState, closedBreaker, type Endpoint, type Endpoints, refused, seconds, tell } from './endpoint'
+import type { BreakerOptions } from './limits'
 import { isOutage, saysNothing } from './outage'
 import type { Passing, Step } from './request'
 import type { NetworkContext } from './settings'
 
-/** When a breaker opens and for how long. */
-export interface BreakerOptions {
-  /** Failures within `window` that open it. @defaultValue 5 */
-  failures: number
-  /** ms. @defaultValue 60_000 */
-  window: number
-  /** ms that it stays open before one probe is let through. @defaultValue 30_000 */
-  cooldown: number
-}
-
-export const defaultBreaker: BreakerOptions = { failures: 5, window: 60_000, cooldown: 30_000 }
+export { type BreakerOptions, defaultBreaker } from './limits'
 
 export type BreakerEvent = 'ask' | 'success' | 'failure' | 'neutral'
 
