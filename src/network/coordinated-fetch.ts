@@ -388,9 +388,10 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     const headers = headersOf(response)
     const before = knownAnswer(key)
     const { sentAt } = flight
-    const hasNone = BODILESS.includes(status) || (response.ok && method === 'HEAD')
-    if (hasNone || status < 200 || status > 299) discard(response)
-    if (!hasNone && (status < 200 || status > 299)) throw statusError(endpoint, response, clock.now())
+    const isSuccess = status >= 200 && status < 300
+    const hasNone = BODILESS.includes(status) || (isSuccess && method === 'HEAD')
+    if (hasNone || !isSuccess) discard(response)
+    if (!hasNone && !isSuccess) throw statusError(endpoint, response, clock.now())
     flight.stage = 'answered'
     const body = hasNone ? undefined : await readJson(response, endpoint, method !== 'GET', flight.signal)
     const at = clock.elapsed()

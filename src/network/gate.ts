@@ -1,7 +1,7 @@
 /** The one gate that every request passes (law 2), as a pipeline of policies. */
 import { callbackError } from '../primitives/callback'
 import { configError, isMillraceError } from '../primitives/errors'
-import { throwIfAborted, untilAborted } from '../primitives/until-aborted'
+import { throwIfAborted } from '../primitives/until-aborted'
 import { createBreaker } from './breaker'
 import { budgetOf, createBudget } from './budget'
 import { createEndpoints, type Endpoint } from './endpoint'
@@ -9,7 +9,7 @@ import { createFigures } from './figures'
 import { createGuard, type Guard } from './guard'
 import { createQueue } from './queue'
 import type { Next, OwnRequest, Passing, Policy, Step } from './request'
-import { createSend } from './send'
+import { answerOf, createSend } from './send'
 import type { NetworkContext } from './settings'
 import { createSwitch, type Switch } from './switch'
 
@@ -87,12 +87,10 @@ function around(next: Next<OwnRequest>, policy: Policy): Next<OwnRequest> {
     const { signal, endpoint } = request
     try {
       const answer = policy(request, (given) => next({ ...request, ...given }))
-      const response = await untilAborted(Promise.resolve(answer), signal)
-      if (typeof response?.status === 'number') return response
+      return await answerOf('policy', endpoint, answer, signal)
     } catch (error) {
       throwIfAborted(signal)
       throw isMillraceError(error) ? error : callbackError('policy', endpoint, 'threw', error)
     }
-    throw callbackError('policy', endpoint, 'has answered no `Response`')
   }
 }

@@ -46,11 +46,7 @@ export function splitBody(
         for (;;) {
           if (isCancelled) return { done: true }
           if (!copies.has(copy))
-            throw requestError(
-              'overflow',
-              endpoint,
-              'has an answer that several share, and this copy was not read. Use `dedupe: false`.',
-            )
+            throw requestError('overflow', endpoint, 'is shared, and this copy was not read. Use `dedupe: false`.')
           const value = copy.chunks.shift()
           if (value) {
             copy.bytes -= value.byteLength
