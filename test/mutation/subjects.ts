@@ -17,7 +17,10 @@ export const subjects: { readonly [file: string]: { readonly [line: string]: str
   'stream/reconnection': {},
   'stream/utf-8': {},
   'network/breaker': {},
-  'network/budget': {},
+  'network/budget': {
+    'if (true) {': 'What is looked through for nothing is none.',
+    'if (bucket.free.length >= 0) {': 'What is looked through for nothing is none.',
+  },
   'network/endpoint': {},
   'network/figures': {},
   'network/gate': {},
