@@ -120,4 +120,26 @@ describe("a user's policy", () => {
     await clock.advance(0)
     expect(sent.outcome).toBe('gone')
   })
+
+  test('that throws, or answers nothing of use, is named; one that is none is refused', async () => {
+    for (const [policy, what] of [
+      [() => Promise.reject(new Error('a slip')), 'threw.'],
+      [async () => undefined as never, 'has answered no `Response`.'],
+    ] as const) {
+      const { gate, send, clock } = openGate()
+      gate.use(policy)
+      const sent = send()
+      await clock.advance(0)
+      expect(sent.outcome).toMatchObject({ code: 'callback', message: `\`policy\` of ${GET} ${what}` })
+    }
+    expect(() => openGate().gate.use('log' as never)).toThrow('Expected a policy that is a function, got string.')
+  })
+
+  test('is apart from what sources claim, which they may withdraw', () => {
+    const { gate, endpoint } = openGate()
+    const withdraw = gate.claim(GET, () => 100)
+    expect(gate.budgetOf(endpoint())).toBe(125)
+    withdraw()
+    expect(gate.budgetOf(endpoint())).toBe(20)
+  })
 })
