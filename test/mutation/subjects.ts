@@ -28,7 +28,10 @@ export const subjects: { readonly [file: string]: { readonly [line: string]: str
     'const lately = false ? admitted : admitted.filter(({ at }) => now - at < GUARD_WINDOW)':
       'What is too old may be forgotten at any time; when it is full is the cheapest.',
   },
-  'network/in-flight': {},
+  'network/in-flight': {
+    'if (URGENCY.indexOf(priority) >= URGENCY.indexOf(flight.priority)) flight.priority = priority':
+      'What is as urgent is as urgent.',
+  },
   'network/patience': {},
   'network/queue': {},
   'network/response-cache': {

@@ -40,7 +40,7 @@ describe('the order of the policies', () => {
 
   test.each([
     [Number.NaN, 'NaN'],
-    ['many', 'many'],
+    ['5', '5'],
     [-1, '-1'],
   ])('has no use for a limit of %s, whatever door it came in by', async (burst, got) => {
     const { send, clock, calls } = openGate({ limits: { burst: burst as number } })
@@ -51,6 +51,12 @@ describe('the order of the policies', () => {
       message: `Expected \`limits.burst\` to be a number, got ${got}.`,
     })
     expect(calls).toEqual([])
+  })
+
+  test('takes a limit of nothing', async () => {
+    const { exchange, calls } = openGate({ limits: { queue: 0 } })
+    await exchange(200)
+    expect(calls).toHaveLength(1)
   })
 
   test('has no use for a budget that is no number', async () => {
