@@ -14,21 +14,12 @@
 import { isRetryableStatus } from '../primitives/http'
 import { listen } from '../primitives/platform'
 import { type BreakerState, closedBreaker, type Endpoint, type Endpoints, refused, seconds, tell } from './endpoint'
+import type { BreakerOptions } from './limits'
 import { isOutage, saysNothing } from './outage'
 import type { Passing, Step } from './request'
 import type { NetworkContext } from './settings'
 
-/** When a breaker opens and for how long. */
-export interface BreakerOptions {
-  /** Failures within `window` that open it. @defaultValue 5 */
-  failures: number
-  /** ms. @defaultValue 60_000 */
-  window: number
-  /** ms that it stays open before one probe is let through. @defaultValue 30_000 */
-  cooldown: number
-}
-
-export const defaultBreaker: BreakerOptions = { failures: 5, window: 60_000, cooldown: 30_000 }
+export { type BreakerOptions, defaultBreaker } from './limits'
 
 export type BreakerEvent = 'ask' | 'success' | 'failure' | 'neutral'
 
@@ -57,15 +48,16 @@ export function stepBreaker(
 }
 
 export interface Breaker {
-  readonly policy: Step
+  readonly ask: Step
   /** Before anything is counted: what an open breaker holds back uses up no budget. */
   readonly early: Step
-  /** Listens for the network to be back, as long as somebody may ask, and some breaker is not closed. */
-  watch(): void
+  /** Whether somebody may ask at all. */
+  open(isOpen: boolean): void
 }
 
-export function createBreaker(context: NetworkContext, endpoints: Endpoints, isShut: () => boolean): Breaker {
+export function createBreaker(context: NetworkContext, endpoints: Endpoints): Breaker {
   const { clock, settings } = context
+  let isOpen = true
   let stop: (() => void) | undefined
 
   return {
@@ -73,9 +65,9 @@ export function createBreaker(context: NetworkContext, endpoints: Endpoints, isS
       throwIfOpen(request)
       return next(request)
     },
-    async policy(request, next) {
-      const { at, stream } = request
-      if (stream || !settings.flags.breaker) return next(request)
+    async ask(request, next) {
+      const { at } = request
+      if (!settings.flags.breaker) return next(request)
       const sentAt = clock.elapsed()
       const isProbe = step(at, 'ask')
       let outcome: BreakerEvent = 'neutral'
@@ -94,11 +86,14 @@ export function createBreaker(context: NetworkContext, endpoints: Endpoints, isS
         if (isProbe || at.breaker.name === 'closed') step(at, outcome)
       }
     },
-    watch,
+    open(now) {
+      isOpen = now
+      watch()
+    },
   }
 
-  function throwIfOpen({ at, stream }: Passing): void {
-    if (stream || !settings.flags.breaker || at.breaker.name !== 'open') return
+  function throwIfOpen({ at }: Passing): void {
+    if (!settings.flags.breaker || at.breaker.name !== 'open') return
     const ms = at.breaker.until - clock.elapsed()
     if (ms > 0) throw refused(context, 'breaker-open', at, `failed too often. Not asking for ${seconds(ms)}.`, ms)
   }
@@ -119,8 +114,9 @@ export function createBreaker(context: NetworkContext, endpoints: Endpoints, isS
     return name === 'half-open'
   }
 
+  /** Listens for the network to be back, as long as somebody may ask, and some breaker is not closed. */
   function watch(): void {
-    const isWanted = !isShut() && [...endpoints.all()].some(({ breaker }) => breaker.name !== 'closed')
+    const isWanted = isOpen && [...endpoints.all()].some(({ breaker }) => breaker.name !== 'closed')
     if (isWanted) stop ??= listen(globalThis, 'online', closeAll)
     else {
       stop?.()

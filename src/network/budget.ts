@@ -13,14 +13,18 @@ import type { NetworkContext } from './settings'
 /** Head-room over what polls need by themselves, for jitter and the odd refresh. */
 const HEADROOM = 1.25
 
-export const newBucket = (): Bucket => ({ spent: 0, countedAt: 0, free: [] })
+const none: readonly number[] = []
+
+export const newBucket = (): Bucket => ({ spent: 0, countedAt: 0, free: none })
 
 /** ms to wait for the token that was taken. */
 export function takeToken(bucket: Bucket, perMinute: number, burst: number, now: number): number {
   if (perMinute === Infinity || burst === Infinity) return 0
-  const [soonest, ...others] = bucket.free.filter((at) => at > now)
-  bucket.free = others
-  if (soonest !== undefined) return soonest - now
+  if (bucket.free.length > 0) {
+    const [soonest, ...others] = bucket.free.filter((at) => at > now)
+    bucket.free = others
+    if (soonest !== undefined) return soonest - now
+  }
   const perMs = perMinute / 60_000
   bucket.spent = Math.max(0, bucket.spent - Math.max(0, now - bucket.countedAt) * perMs) + 1
   bucket.countedAt = now

@@ -27,6 +27,7 @@ import { platformFetch } from './send'
 import type { Sender } from './sender'
 import type { NetworkContext } from './settings'
 import { createShortcuts } from './shortcuts'
+import type { BodyReader } from './split-body'
 
 export type { JsonAnswer, KeptAnswer } from './answer'
 
@@ -362,15 +363,15 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     const isStream = /^text\/event-stream\b/i.test(headers.get('content-type') ?? '')
     const limit = settings.cache.bytes
     const isShort = response.ok && !isStream && !(Number(headers.get('content-length')) > limit)
-    let whole = response
+    let begun: BodyReader | undefined
     // What cannot be read in pieces is read whole, or not at all.
     const copy = isReadable(response.body) ? response : attempted(() => response.clone())
     if (isShort && isKept(key, flight.ttl) && copy) {
       flight.stage = 'answered'
-      // One that outgrows the limit after all is handed on as it is. Not by a clone: Node rejects a promise of its own
-      // that nobody has, when one half of it is let go of after an abort.
+      // One that outgrows the limit after all is handed on. Not by a clone: Node rejects a promise of its own that nobody
+      // has, when one half of it is let go of after an abort.
       const body = await readBody(copy, endpoint, limit, flight.signal, false, (read, reader) => {
-        whole = rebuild(response, restOf(read, reader))
+        begun = restOf(read, reader)
       })
       if (body) {
         if (copy !== response) discard(response)
@@ -379,7 +380,7 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
         return take
       }
     }
-    return copiesOf(whole, isStream ? 1 : flight.land(), endpoint, gate.enter, clock, context.account)
+    return copiesOf(response, isStream ? 1 : flight.land(), endpoint, gate.enter, clock, context.account, begun)
   }
 
   async function readValue(response: Response, request: Attempt, flight: Flight): Promise<JsonAnswer> {
@@ -388,9 +389,10 @@ export function createCoordinatedFetch(context: NetworkContext, gate: Gate, send
     const headers = headersOf(response)
     const before = knownAnswer(key)
     const { sentAt } = flight
-    const hasNone = BODILESS.includes(status) || (response.ok && method === 'HEAD')
-    if (hasNone || status < 200 || status > 299) discard(response)
-    if (!hasNone && (status < 200 || status > 299)) throw statusError(endpoint, response, clock.now())
+    const isSuccess = status >= 200 && status < 300
+    const hasNone = BODILESS.includes(status) || (isSuccess && method === 'HEAD')
+    if (hasNone || !isSuccess) discard(response)
+    if (!hasNone && !isSuccess) throw statusError(endpoint, response, clock.now())
     flight.stage = 'answered'
     const body = hasNone ? undefined : await readJson(response, endpoint, method !== 'GET', flight.signal)
     const at = clock.elapsed()

@@ -8,17 +8,17 @@ import type { NetworkContext } from './settings'
 export interface Endpoint {
   readonly name: string
   /** Foreground requests that were let through lately. */
-  admitted: { readonly at: number; readonly who: string }[] | undefined
+  admitted?: { readonly at: number; readonly who: string }[] | undefined
   refusal: Refusal
   /** When its cached answers were last seen to be read in a loop. */
-  loopedAt: number | undefined
-  background: Bucket | undefined
+  loopedAt?: number
+  background?: Bucket
   /** What is asked for by `refresh` has a budget of its own: polls do not wait for it. */
-  refresh: Bucket | undefined
+  refresh?: Bucket
   /** How many wait for a budget. */
   pacing: number
   /** What the sources of this endpoint need by themselves, as requests per minute. */
-  claims: Set<() => number> | undefined
+  claims?: Set<() => number>
   inFlight: number
   /** How many at once after its breaker has closed; doubles with each success. */
   ramp: number
@@ -96,13 +96,8 @@ export function createEndpoints(): Endpoints {
 
 export const newEndpoint = (name: string): Endpoint => ({
   name,
-  admitted: undefined,
   refusal: neverRefused,
-  loopedAt: undefined,
-  background: undefined,
-  refresh: undefined,
   pacing: 0,
-  claims: undefined,
   inFlight: 0,
   ramp: Infinity,
   queue: none,

@@ -2,7 +2,7 @@
  * The runaway guard: counts what is asked just now, and refuses for a while when that is too much. No application needs
  * 100 fetches of one endpoint in 10 s, every loop does; one that goes on is refused for twice as long each time.
  */
-import { type Endpoint, type Refusal, refused, seconds, tell } from './endpoint'
+import { type Endpoint, type Endpoints, type Refusal, refused, seconds, tell } from './endpoint'
 import type { Step } from './request'
 import type { NetworkContext } from './settings'
 
@@ -44,18 +44,18 @@ function mostFrequent(names: readonly string[]): string {
 }
 
 export interface Guard {
-  readonly policy: Step
+  readonly admit: Step
   /** Another tab refuses what is asked of this endpoint, for so many ms: so does this one. */
-  refuse(endpoint: Endpoint, ms: number, who: string): void
+  refuse(endpoint: string, ms: number, who: string): void
   /** Cached answers of this endpoint are read in a loop. */
-  looped(endpoint: Endpoint, reads: number, who: string): void
+  looped(endpoint: string, reads: number, who: string): void
 }
 
-export function createGuard(context: NetworkContext): Guard {
+export function createGuard(context: NetworkContext, endpoints: Endpoints): Guard {
   const { clock, settings } = context
 
   return {
-    async policy(request, next) {
+    async admit(request, next) {
       if (settings.flags.guard && request.kind !== 'background') {
         const { at, label, channel } = request
         const limit = settings.limits.fetchesPer10s
@@ -75,12 +75,14 @@ export function createGuard(context: NetworkContext): Guard {
       }
       return next(request)
     },
-    refuse(endpoint, ms, who) {
+    refuse(name, ms, who) {
+      const endpoint = endpoints.of(name)
       const now = clock.elapsed()
       if (settings.flags.guard && settings.limits.fetchesPer10s < Infinity && now + ms > endpoint.refusal.until)
         close(endpoint, now, ms, who)
     },
-    looped(endpoint, reads, who) {
+    looped(name, reads, who) {
+      const endpoint = endpoints.of(name)
       endpoint.loopedAt = clock.elapsed()
       const what = `was read over ${reads} times in 10 s, from the cache, the last time by "${who}": a loop?`
       tell(context, 'runaway', endpoint, what, { subscriber: who, value: reads + 1, limit: reads })

@@ -22,3 +22,15 @@ export const defaultLimits: Limits = {
   queue: 100,
   streams: 4,
 }
+
+/** When a breaker opens and for how long. */
+export interface BreakerOptions {
+  /** Failures within `window` that open it. @defaultValue 5 */
+  failures: number
+  /** ms. @defaultValue 60_000 */
+  window: number
+  /** ms that it stays open before one probe is let through. @defaultValue 30_000 */
+  cooldown: number
+}
+
+export const defaultBreaker: BreakerOptions = { failures: 5, window: 60_000, cooldown: 30_000 }

@@ -5,7 +5,7 @@
 import type { Timers } from '../primitives/clock'
 import type { MillraceError } from '../primitives/errors'
 import { abortFor, offAbort, onAbort, reasonOf, throwIfAborted, untilAborted } from '../primitives/until-aborted'
-import type { Gate } from './gate'
+import type { Switch } from './switch'
 
 /** ms that an answer is waited for. */
 export const DEFAULT_TIMEOUT = 15_000
@@ -28,7 +28,7 @@ export interface Patience {
 
 export function createPatience(
   clock: Pick<Timers, 'after' | 'elapsed'>,
-  enter: Gate['enter'],
+  enter: Switch['enter'],
   timeout: number,
   signal: AbortSignal | undefined,
   label: string,

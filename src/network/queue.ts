@@ -42,8 +42,7 @@ export function queueFull(context: NetworkContext, endpoint: Endpoint, label: st
 
 export function createQueue(context: NetworkContext): Step {
   return async (request, next) => {
-    const { at, label, signal, stream, priority = () => 'normal' } = request
-    if (stream) return next(request)
+    const { at, label, signal, priority = () => 'normal' } = request
     const { limits } = context.settings
     if (isFull(at, limits.concurrency)) {
       if (at.queue.length >= limits.queue) throw queueFull(context, at, label)

@@ -15,7 +15,7 @@ type Enter = (breakOff: (reason: unknown) => void) => () => void
 /** Hands an answer to one caller, whose body ends with the signal; undefined if there is no more of it. */
 export type Take = (signal: AbortSignal | undefined) => Response | undefined
 
-/** The answer for so many callers. One that cannot be read in pieces, or copied, is handed on as it is. */
+/** The answer for so many callers; `begun`: what was read of it already. One that cannot be read in pieces, or copied, is handed on as it is. */
 export function copiesOf(
   response: Response,
   count: number,
@@ -23,6 +23,7 @@ export function copiesOf(
   enter: Enter,
   clock: Pick<Timers, 'after'>,
   account: (bytes: number) => void,
+  begun?: BodyReader,
 ): Take {
   const { body } = response
   if (!isReadable(body) || !attempt(() => new ReadableStream())) {
@@ -36,7 +37,8 @@ export function copiesOf(
       return response
     }
   }
-  const readers = count > 1 ? splitBody(body, count, endpoint, clock, account) : [body.getReader()]
+  const source: BodyReader = begun ?? body.getReader()
+  const readers = count > 1 ? splitBody(source, count, endpoint, clock, account) : [source]
   return (signal) => {
     const reader = readers.shift()
     return reader && ownResponse(response, reader, signal, enter)
@@ -86,19 +88,11 @@ function ownResponse(response: Response, reader: BodyReader, signal: AbortSignal
 }
 
 /** A body of which so much was read already. */
-export function restOf(
-  read: Uint8Array[],
-  reader: ReadableStreamDefaultReader<Uint8Array>,
-): ReadableStream<Uint8Array> {
-  const source: UnderlyingDefaultSource<Uint8Array> = {
-    async pull(controller) {
-      const value = read.shift() ?? (await reader.read()).value
-      if (value) controller.enqueue(value)
-      else controller.close()
-    },
-    cancel: (reason) => reader.cancel(reason),
+export function restOf(read: Uint8Array[], reader: BodyReader): BodyReader {
+  return {
+    read: async () => (read.length > 0 ? { done: false, value: read.shift() } : reader.read()),
+    cancel: () => reader.cancel(),
   }
-  return new ReadableStream(source, { highWaterMark: 0 })
 }
 
 /** The same answer with another body. */

@@ -29,6 +29,13 @@ function without(init: RequestInit | undefined, refusal: string): RequestInit | 
   return cache && /'cache' field|cache mode/i.test(refusal) ? { ...rest, ...(signal && { signal }) } : undefined
 }
 
+/** A mock or a wrapper may not heed its signal, and may answer anything. */
+export async function answerOf(name: string, of: string, answer: unknown, signal: AbortSignal): Promise<Response> {
+  const response = await untilAborted(Promise.resolve(answer as Response), signal)
+  if (typeof response?.status !== 'number') throw callbackError(name, of, 'has answered no `Response`')
+  return response
+}
+
 /** Rejects with the reason why there is no answer; after an abort with the signal's own. */
 export const createSend =
   (settings: NetworkSettings): Next<Passing> =>
@@ -37,11 +44,7 @@ export const createSend =
     const init = { ...request.init, headers }
     onSent?.()
     try {
-      const answer: unknown = (settings.fetch ?? platformFetch)(input, { ...init, signal })
-      // A mock or a wrapper may not heed its signal, and may answer anything.
-      const response = await untilAborted(Promise.resolve(answer as Response), signal)
-      if (typeof response?.status !== 'number') throw callbackError('fetch', at.name, 'has answered no `Response`')
-      return response
+      return await answerOf('fetch', at.name, (settings.fetch ?? platformFetch)(input, { ...init, signal }), signal)
     } catch (cause) {
       throwIfAborted(signal)
       if (isMillraceError(cause)) throw cause

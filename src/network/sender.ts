@@ -48,7 +48,7 @@ export function createSender(gate: Gate, { clock, settings, alert }: NetworkCont
 
   return {
     headersFor,
-    credentialsFor: (url) => (settings.credentials && isOwn(url) ? settings.credentials : undefined),
+    credentialsFor,
     mayRefresh,
     async send(request) {
       const before = generation
@@ -57,14 +57,16 @@ export function createSender(gate: Gate, { clock, settings, alert }: NetworkCont
       const call = request.again ? request.again() : isOnce(request.init.body) ? undefined : request
       if (!call) return response
       if (before === generation) {
-        refreshing ??= refresh(request.endpoint, response).finally(() => {
-          refreshing = undefined
-        })
+        refreshing ??= refresh(request.endpoint, response)
         if (!(await untilAborted(refreshing, request.signal))) return response
       }
       discard(response)
       return attempt({ ...request, ...call, ready: undefined, attempt: request.attempt + 1 })
     },
+  }
+
+  function credentialsFor(url: string): RequestCredentials | undefined {
+    return settings.credentials && isOwn(url) ? settings.credentials : undefined
   }
 
   function mayRefresh(url: string): boolean {
@@ -74,13 +76,11 @@ export function createSender(gate: Gate, { clock, settings, alert }: NetworkCont
   async function attempt(request: Outgoing): Promise<Response> {
     const { input, init, url, ready } = request
     const headers = ready ?? (await headersFor(request))
-    const credentials = settings.credentials &&
-      isOwn(url) &&
-      typeof input === 'string' && { credentials: settings.credentials }
-    const response = await gate.send({ ...request, init: { ...credentials, ...init }, headers })
+    const credentials = typeof input === 'string' ? credentialsFor(url) : undefined
+    const response = await gate.send({ ...request, init: { ...(credentials && { credentials }), ...init }, headers })
     // The platform has taken all headers along but `authorization`, and cannot be told not to.
-    if (response.redirected && settings.headers && isOwn(url) && !owns(originOf(response.url)))
-      tellOnce(originOf(response.url), "was sent the client's `headers` by a redirect")
+    if (response.redirected && settings.headers && isOwn(url))
+      ownsOrTells(response.url, "was sent the client's `headers` by a redirect")
     return response
   }
 
@@ -99,31 +99,32 @@ export function createSender(gate: Gate, { clock, settings, alert }: NetworkCont
 
   /** Whether what is the client's own is for this URL: to be asked where there is such a thing. */
   function isOwn(url: string): boolean {
-    const origin = originOf(url)
-    if (owns(origin)) return true
-    tellOnce(origin, "goes without the client's `headers`, `credentials` and `onUnauthorized`")
-    return false
+    return ownsOrTells(url, "goes without the client's `headers`, `credentials` and `onUnauthorized`")
   }
 
-  function owns(origin: string | undefined): boolean {
+  function ownsOrTells(url: string, what: string): boolean {
     const { baseUrl, origins } = settings
+    const origin = originOf(url)
     const home = originOf(baseUrl === undefined ? pageUrl() : resolveUrl('', baseUrl))
     if (home === undefined && origins.length === 0) first ??= origin
-    return origin !== undefined && (origin === (home ?? first) || origins.includes(origin))
-  }
-
-  function tellOnce(origin: string | undefined, what: string): void {
-    const name = `${origin} ${what}`
-    if (told.has(name) || told.size >= MOST_TOLD) return
-    told.add(name)
-    const message = `${name}: it is not the origin of \`baseUrl\` or of the page. If it is yours, name it in \`origins\`.`
-    alert({ code: 'config', message, endpoint: origin })
+    if (origin !== undefined && (origin === (home ?? first) || origins.includes(origin))) return true
+    const message = `${origin} ${what}: it is not the origin of \`baseUrl\` or of the page. If it is yours, name it in \`origins\`.`
+    if (!told.has(message) && told.size < MOST_TOLD) {
+      told.add(message)
+      alert({ code: 'config', message, endpoint: origin })
+    }
+    return false
   }
 
   async function refresh(endpoint: string, response: Response): Promise<boolean> {
     const unauthorized = statusError(endpoint, response, clock.now())
-    const refreshed = await waitFor('onUnauthorized', endpoint, clock, () => settings.onUnauthorized?.(unauthorized))
-    if (refreshed === true) generation++
-    return refreshed === true
+    try {
+      const answer = await waitFor('onUnauthorized', endpoint, clock, () => settings.onUnauthorized?.(unauthorized))
+      if (answer !== true) return false
+      generation++
+      return true
+    } finally {
+      refreshing = undefined
+    }
   }
 }

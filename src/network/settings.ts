@@ -3,8 +3,7 @@ import type { BackoffOptions } from '../primitives/backoff'
 import type { TrackedClock } from '../primitives/clock'
 import type { MillraceError } from '../primitives/errors'
 import type { KeptAnswer } from './answer'
-import type { BreakerOptions } from './breaker'
-import type { Limits } from './limits'
+import type { BreakerOptions, Limits } from './limits'
 import type { CacheOptions } from './response-cache'
 
 /** Headers for every request: fixed, or asked again at every attempt. */

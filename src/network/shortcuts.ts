@@ -70,8 +70,9 @@ function withInit(url: string, init: RequestInit): string | undefined {
 }
 
 function headersText(headers: HeadersInit): string {
-  const entries = Symbol.iterator in headers ? headers : Object.entries(headers)
   let text = ''
-  for (const [name, value] of entries as Iterable<[string, string]>) text += `${END}${name}:${value}`
+  if (Symbol.iterator in headers)
+    for (const [name, value] of headers as Iterable<[string, string]>) text += `${END}${name}:${value}`
+  else for (const name in headers) text += `${END}${name}:${headers[name]}`
   return text
 }

@@ -22,13 +22,12 @@ interface Copy {
 }
 
 export function splitBody(
-  body: ReadableStream<Uint8Array>,
+  source: BodyReader,
   count: number,
   endpoint: string,
   clock: Pick<Timers, 'after'>,
   account: (bytes: number) => void,
 ): BodyReader[] {
-  const source = body.getReader()
   const copies = new Set<Copy>()
   let waiting: (() => void)[] = []
   /** What the slowest has still to read: all chunks that are held. */
@@ -47,11 +46,7 @@ export function splitBody(
         for (;;) {
           if (isCancelled) return { done: true }
           if (!copies.has(copy))
-            throw requestError(
-              'overflow',
-              endpoint,
-              'has an answer that several share, and this copy was not read. Use `dedupe: false`.',
-            )
+            throw requestError('overflow', endpoint, 'is shared, and this copy was not read. Use `dedupe: false`.')
           const value = copy.chunks.shift()
           if (value) {
             copy.bytes -= value.byteLength
@@ -78,7 +73,7 @@ export function splitBody(
     isReading = true
     try {
       const { done, value } = await source.read()
-      if (done) end = {}
+      if (done || !value) end = {}
       else
         for (const copy of copies) {
           copy.chunks.push(value)

@@ -5,7 +5,7 @@ import type { Next, PolicyRequest } from './request'
 import type { RequestCounters } from './settings'
 
 export interface Switch {
-  policy<R extends PolicyRequest>(request: R, next: Next<R>): Promise<Response>
+  pass<R extends PolicyRequest>(request: R, next: Next<R>): Promise<Response>
   /** Work that `shut` and `abortAll` break off. Throws while it is shut. Returns the way out. */
   enter(breakOff: (reason: unknown) => void): () => void
   /** Breaks off all that has entered, then refuses everything until `open()`. */
@@ -13,15 +13,15 @@ export interface Switch {
   open(): void
   /** Breaks off all that has entered, and goes on. */
   abortAll(reason: MillraceError): void
-  isShut(): boolean
 }
 
-export function createSwitch(counters: RequestCounters): Switch {
+/** `onChange` is told whether it is open. */
+export function createSwitch(counters: RequestCounters, onChange: (isOpen: boolean) => void): Switch {
   const inside = new Set<(reason: unknown) => void>()
   let refusal: MillraceError | undefined
 
   return {
-    async policy(request, next) {
+    async pass(request, next) {
       throwIfAborted(request.signal)
       throwIfShut()
       return next(request)
@@ -34,12 +34,13 @@ export function createSwitch(counters: RequestCounters): Switch {
     shut(reason) {
       refusal = reason
       abortAll(reason)
+      onChange(false)
     },
     open() {
       refusal = undefined
+      onChange(true)
     },
     abortAll,
-    isShut: () => refusal !== undefined,
   }
 
   function throwIfShut(): void {

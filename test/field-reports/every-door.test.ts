@@ -18,8 +18,7 @@ const WRONG: readonly unknown[] = [Number.NaN, -1, 0, Infinity, '5000', null, un
 /** The options of each door, as the types name them: a new option without a rule fails below. */
 const DOORS = {
   'client/api.ts': ['ClientOptions', 'Flags', 'Thresholds'],
-  'network/breaker.ts': ['BreakerOptions'],
-  'network/limits.ts': ['Limits'],
+  'network/limits.ts': ['Limits', 'BreakerOptions'],
   'network/response-cache.ts': ['CacheOptions'],
   'network/coordinated-fetch.ts': ['Coordination'],
   'primitives/backoff.ts': ['BackoffOptions'],

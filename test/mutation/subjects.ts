@@ -17,15 +17,21 @@ export const subjects: { readonly [file: string]: { readonly [line: string]: str
   'stream/messages': {},
   'stream/reconnection': {},
   'network/breaker': {},
-  'network/budget': {},
+  'network/budget': {
+    'if (true) {': 'What is looked through for nothing is none.',
+    'if (bucket.free.length >= 0) {': 'What is looked through for nothing is none.',
+  },
   'network/endpoint': {},
   'network/figures': {},
   'network/gate': {},
   'network/guard': {
-    'const lately = admitted.filter(({ at }) => now - at < GUARD_WINDOW)':
+    'const lately = false ? admitted : admitted.filter(({ at }) => now - at < GUARD_WINDOW)':
       'What is too old may be forgotten at any time; when it is full is the cheapest.',
   },
-  'network/in-flight': {},
+  'network/in-flight': {
+    'if (URGENCY.indexOf(priority) >= URGENCY.indexOf(flight.priority)) flight.priority = priority':
+      'What is as urgent is as urgent.',
+  },
   'network/patience': {},
   'network/queue': {},
   'network/response-cache': {

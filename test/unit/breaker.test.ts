@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { type BreakerEvent, defaultBreaker, stepBreaker } from '../../src/network/breaker'
 import { type BreakerState, closedBreaker } from '../../src/network/endpoint'
 import { MillraceError } from '../../src/primitives/errors'
@@ -247,5 +247,50 @@ describe('the breaker of an endpoint', () => {
     Object.assign(settings.flags, { breaker: false })
     await exchange(200)
     expect(calls).toHaveLength(6)
+  })
+})
+
+describe('the network that is back', () => {
+  afterEach(() => {
+    vi.unstubAllGlobals()
+  })
+
+  const failing = { breaker: { ...defaultBreaker, failures: 1 } }
+  /** Who listens for it. */
+  function platform() {
+    const listeners = new Set<() => void>()
+    vi.stubGlobal('addEventListener', (type: string, run: () => void) => type === 'online' && listeners.add(run))
+    vi.stubGlobal('removeEventListener', (_: string, run: () => void) => listeners.delete(run))
+    return listeners
+  }
+
+  test('closes what is not closed, tells it, and is listened for meanwhile alone', async () => {
+    const listeners = platform()
+    const { exchange, endpoint, send, alerts, clock, gate } = openGate(failing)
+    send({ endpoint: 'GET another' })
+    await exchange(200)
+    expect(listeners.size).toBe(0)
+    await exchange(500)
+    expect([listeners.size, alerts.length]).toEqual([1, 1])
+    for (const online of listeners) online()
+    const broken = [...gate.endpoints()].find(({ name }) => name === GET)!
+    expect([broken.breaker.name, listeners.size]).toEqual(['closed', 0])
+    expect(alerts.slice(1)).toEqual([
+      { code: 'breaker-closed', endpoint: GET, message: `${GET} is asked again: the network is back.` },
+    ])
+    await exchange(500)
+    await clock.advance(30_000)
+    await exchange(200)
+    expect([endpoint().breaker.name, listeners.size]).toEqual(['closed', 0])
+  })
+
+  test('is not listened for while the gate is shut', async () => {
+    const listeners = platform()
+    const { exchange, gate } = openGate(failing)
+    await exchange(500)
+    gate.shut(new MillraceError('disabled', 'switched off'))
+    expect(listeners.size).toBe(0)
+    gate.open()
+    expect(listeners.size).toBe(1)
   })
 })

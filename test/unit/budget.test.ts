@@ -209,4 +209,26 @@ describe('the budget of an endpoint', () => {
       expect(calls).toHaveLength(50)
     }
   })
+
+  test('has as many for `refresh` at once as for a minute, apart from those for polls', async () => {
+    const { send, calls, clock } = openGate({ limits: { concurrency: 100 } })
+    times(21, () => send({ kind: 'refresh' }))
+    await clock.advance(0)
+    expect(calls).toHaveLength(20)
+    times(6, () => send({ kind: 'background' }))
+    await clock.advance(0)
+    expect(calls).toHaveLength(25)
+  })
+
+  test('that is no number lets nothing through', async () => {
+    const { gate, send, clock, calls } = openGate()
+    gate.claim(GET, () => Number.NaN)
+    const sent = send({ kind: 'background' })
+    await clock.advance(0)
+    expect(sent.outcome).toMatchObject({
+      code: 'config',
+      message: `Expected a budget of ${GET} that is a number, got NaN: look at its intervals.`,
+    })
+    expect(calls).toEqual([])
+  })
 })

@@ -1,5 +1,15 @@
 import { describe, expect, test } from 'vitest'
-import { closedBreaker, createEndpoints, type Endpoint } from '../../src/network/endpoint'
+import {
+  closedBreaker,
+  createEndpoints,
+  type Endpoint,
+  newEndpoint,
+  refused,
+  seconds,
+  tell,
+} from '../../src/network/endpoint'
+import { networkContext } from '../support/gate'
+import { createTestClock } from '../support/test-clock'
 
 describe('the endpoints that are remembered', () => {
   const names = (endpoints: ReturnType<typeof createEndpoints>) => [...endpoints.all()].map(({ name }) => name)
@@ -12,6 +22,7 @@ describe('the endpoints that are remembered', () => {
     const endpoint = endpoints.of('GET /a')
     expect(endpoints.of('GET /a')).toBe(endpoint)
     expect(endpoint).toMatchObject({ name: 'GET /a', breaker: closedBreaker, pacing: 0, recent: [], sent: [] })
+    expect(endpoint.refusal).toEqual({ until: 0, who: '', ms: 0 })
   })
 
   test('are the 500 that were used last', () => {
@@ -54,5 +65,26 @@ describe('the endpoints that are remembered', () => {
     fill(endpoints, 1_000)
     expect(endpoints.of('busy')).toBe(endpoint)
     expect(names(endpoints)).toHaveLength(500)
+  })
+})
+
+describe('what is said of an endpoint', () => {
+  test('names it, in alerts and in errors, and a refusal is counted', () => {
+    const { context, alerts, counters } = networkContext(createTestClock())
+    const endpoint = newEndpoint('GET /a')
+    tell(context, 'runaway', endpoint, 'runs.', { value: 2 })
+    expect(alerts).toEqual([{ code: 'runaway', message: 'GET /a runs.', endpoint: 'GET /a', value: 2 }])
+    expect(refused(context, 'queue-full', endpoint, 'is full.', 7)).toMatchObject({
+      code: 'queue-full',
+      message: 'GET /a is full.',
+      endpoint: 'GET /a',
+      retryable: true,
+      retryAfter: 7,
+    })
+    expect(counters.refused).toBe(1)
+  })
+
+  test('is said in whole seconds, none too short', () => {
+    expect([1, 1_000, 1_001].map(seconds)).toEqual(['1 s', '1 s', '2 s'])
   })
 })

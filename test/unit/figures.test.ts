@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { newEndpoint } from '../../src/network/endpoint'
 import { figuresOf, recordOutcome, recordSent } from '../../src/network/figures'
 import { GET, NOW, openGate } from '../support/gate'
@@ -64,6 +64,25 @@ describe('what became of a request', () => {
       { duration: 40, failed: true },
     ])
     expect(counters).toMatchObject({ sent: 3, failed: 1 })
+  })
+})
+
+describe('a request without an answer', () => {
+  test.each([
+    [true, []],
+    [undefined, [{ duration: 40, failed: true }]],
+  ])('has failed, and counts for the endpoint unless the device is offline: %s', async (isOffline, recent) => {
+    vi.stubGlobal('navigator', isOffline ? { onLine: false } : {})
+    const { send, calls, clock, endpoint, records, counters } = openGate()
+    await clock.advance(1_000)
+    send()
+    await clock.advance(40)
+    calls[0]!.fail(new TypeError('fetch failed'))
+    await clock.advance(0)
+    expect(endpoint().recent).toEqual(recent)
+    expect(records).toMatchObject([{ duration: 40, error: { code: 'network' } }])
+    expect(counters.failed).toBe(1)
+    vi.unstubAllGlobals()
   })
 })
 

@@ -40,7 +40,7 @@ describe('the order of the policies', () => {
 
   test.each([
     [Number.NaN, 'NaN'],
-    ['many', 'many'],
+    ['5', '5'],
     [-1, '-1'],
   ])('has no use for a limit of %s, whatever door it came in by', async (burst, got) => {
     const { send, clock, calls } = openGate({ limits: { burst: burst as number } })
@@ -51,6 +51,12 @@ describe('the order of the policies', () => {
       message: `Expected \`limits.burst\` to be a number, got ${got}.`,
     })
     expect(calls).toEqual([])
+  })
+
+  test('takes a limit of nothing', async () => {
+    const { exchange, calls } = openGate({ limits: { queue: 0 } })
+    await exchange(200)
+    expect(calls).toHaveLength(1)
   })
 
   test('has no use for a budget that is no number', async () => {
@@ -119,5 +125,27 @@ describe("a user's policy", () => {
     controller.abort('gone')
     await clock.advance(0)
     expect(sent.outcome).toBe('gone')
+  })
+
+  test('that throws, or answers nothing of use, is named; one that is none is refused', async () => {
+    for (const [policy, what] of [
+      [() => Promise.reject(new Error('a slip')), 'threw.'],
+      [async () => undefined as never, 'has answered no `Response`.'],
+    ] as const) {
+      const { gate, send, clock } = openGate()
+      gate.use(policy)
+      const sent = send()
+      await clock.advance(0)
+      expect(sent.outcome).toMatchObject({ code: 'callback', message: `\`policy\` of ${GET} ${what}` })
+    }
+    expect(() => openGate().gate.use('log' as never)).toThrow('Expected a policy that is a function, got string.')
+  })
+
+  test('is apart from what sources claim, which they may withdraw', () => {
+    const { gate, endpoint } = openGate()
+    const withdraw = gate.claim(GET, () => 100)
+    expect(gate.budgetOf(endpoint())).toBe(125)
+    withdraw()
+    expect(gate.budgetOf(endpoint())).toBe(20)
   })
 })

@@ -49,6 +49,24 @@ describe('a runaway guard', () => {
     expect(admit(newEndpoint(''), 0, 5, 'a')).toEqual({ until: 10_005, who: 'a', ms: 10_000 })
   })
 
+  test('refuses twice as long each time a loop goes on, at most 5 min, and forgets it after a minute without one', () => {
+    const guard = newEndpoint('')
+    const refusals: number[] = []
+    let now = 1_000_000
+    for (let n = 0; n < 7; n += 1) {
+      admit(guard, 1, now, 'a')
+      refusals.push(admit(guard, 1, now, 'a')!.ms)
+      now = guard.refusal.until
+    }
+    expect(refusals).toEqual([10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000])
+    const again = (after: number) => {
+      const other = { ...guard }
+      admit(other, 1, now + after, 'a')
+      return admit(other, 1, now + after, 'a')!.ms
+    }
+    expect([again(59_999), again(60_000)]).toEqual([300_000, 10_000])
+  })
+
   test('admits at most the limit in any 10 s, for any sequence', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 20 }), fc.array(fc.integer({ min: 0, max: 2_000 })), (limit, pauses) => {
@@ -109,5 +127,63 @@ describe('the guard of an endpoint', () => {
     times(3, () => send())
     await clock.advance(0)
     expect([calls.length, alerts]).toEqual([3, []])
+  })
+
+  test('does not count what nobody asked for just now', async () => {
+    const { send, calls, clock } = openGate({ limits: { fetchesPer10s: 1 } })
+    times(5, () => send({ kind: 'background' }))
+    await clock.advance(0)
+    expect(calls).toHaveLength(5)
+  })
+
+  test('refuses for as long as another tab does, unless it does so for longer already', async () => {
+    const { gate, send, calls, clock, tracked, endpoint } = openGate()
+    const until = (ms: number) => tracked.elapsed() + ms
+    gate.refuse(GET, 20_000, 'Other')
+    const refused = send()
+    await clock.advance(0)
+    const { refusal } = endpoint()
+    expect(refusal.until).toBe(until(20_000))
+    expect(refused.outcome).toMatchObject({
+      code: 'runaway',
+      retryAfter: 20_000,
+      message: expect.stringContaining('"Other"'),
+    })
+    gate.refuse(GET, 20_000, 'The same')
+    gate.refuse(GET, 10_000, 'Less')
+    expect(endpoint().refusal).toBe(refusal)
+    gate.refuse(GET, 1_000_000, 'Too long')
+    expect(endpoint().refusal).toEqual({ until: until(300_000), ms: 300_000, who: 'Too long' })
+    await clock.advance(300_000)
+    send()
+    await clock.advance(0)
+    expect(calls).toHaveLength(1)
+  })
+
+  test.each([
+    ['is switched off', { flags: { guard: false } }],
+    ['has no limit', { limits: { fetchesPer10s: Infinity } }],
+  ])('does not refuse for another tab where it %s', async (_, options) => {
+    const { gate, endpoint } = openGate(options)
+    gate.claim(GET, () => 1)
+    gate.refuse(GET, 20_000, 'Other')
+    expect(endpoint().refusal.until).toBe(0)
+  })
+
+  test('tells of a loop of cached reads', async () => {
+    const { gate, alerts, clock, endpoint } = openGate()
+    await clock.advance(1_234)
+    gate.looped(GET, 5_000, 'Table')
+    expect(endpoint().loopedAt).toBe(1_234)
+    expect(alerts).toEqual([
+      {
+        code: 'runaway',
+        endpoint: GET,
+        subscriber: 'Table',
+        value: 5_001,
+        limit: 5_000,
+        message: `${GET} was read over 5000 times in 10 s, from the cache, the last time by "Table": a loop?`,
+      },
+    ])
   })
 })

@@ -156,3 +156,61 @@ describe('work under way', () => {
     expect(callers[0]!.outcome).toBe('value')
   })
 })
+
+describe('whoever joins', () => {
+  type Wanted = Partial<Parameters<ReturnType<typeof createInFlight>['join']>[2]>
+
+  async function begin(first: Wanted) {
+    const { inFlight, started, settle } = fly()
+    const shared: boolean[] = []
+    const join = async (wanted: Wanted) => {
+      const start = (flight: Flight) =>
+        new Promise<unknown>((done, fail) => {
+          started.push({ flight, done, fail })
+        })
+      void inFlight.join(['a', 'b'], '', { ...caller, ...wanted }, start, (_, isShared) => shared.push(isShared))
+      await settle()
+      return shared.at(-1)
+    }
+    await join(first)
+    return { join, flight: started[0]!.flight }
+  }
+
+  test('makes it as urgent, and as long to be kept, as the most demanding of all wants', async () => {
+    const { join, flight } = await begin({ ttl: 2 })
+    await join({ priority: 'low', ttl: 1 })
+    expect([flight.priority, flight.ttl]).toEqual(['normal', 2])
+    await join({ priority: 'high', ttl: 3 })
+    expect([flight.priority, flight.ttl]).toEqual(['high', 3])
+  })
+
+  test.each([
+    ['foreground', 'background', true],
+    ['foreground', 'refresh', true],
+    ['refresh', 'refresh', true],
+    ['refresh', 'background', true],
+    ['background', 'foreground', false],
+    ['background', 'refresh', false],
+    ['refresh', 'foreground', false],
+  ] as const)(
+    'what waits as %s: %s shares it: %s; and anything that is on its way',
+    async (kind, joining, isShared) => {
+      const waiting = await begin({ kind })
+      expect(await waiting.join({ kind: joining })).toBe(isShared)
+      const sent = await begin({ kind })
+      sent.flight.sent()
+      expect(await sent.join({ kind: joining })).toBe(true)
+    },
+  )
+
+  test('is told once that it is on its way, at once if it is', async () => {
+    const { flight } = await begin({})
+    const told: string[] = []
+    flight.whenSent(() => told.push('before'))
+    expect([told, flight.stage]).toEqual([[], 'waiting'])
+    flight.sent()
+    flight.sent()
+    flight.whenSent(() => told.push('after'))
+    expect([told, flight.stage]).toEqual([['before', 'after'], 'sent'])
+  })
+})

@@ -14,6 +14,7 @@ interface Entered {
   end(status: number): void
   abort(): void
   refused?: true
+  answered?: number
 }
 
 /** A queue alone, before requests that end when they are told to. */
@@ -42,10 +43,15 @@ function makeQueue(limits: { concurrency: number; queue: number }) {
       })
       drop(running, entered)
       return new Response(null, { status })
-    }).catch(() => {
-      drop(waiting, entered)
-      entered.refused = true
-    })
+    }).then(
+      ({ status }) => {
+        entered.answered = status
+      },
+      () => {
+        drop(waiting, entered)
+        entered.refused = true
+      },
+    )
     return entered
   }
   return { clock, at, enter, running, waiting, settle: () => new Promise((resolve) => setImmediate(resolve)) }
@@ -63,8 +69,6 @@ describe('a queue', () => {
       },
       { weight: 2, arbitrary: fc.record({ do: fc.constant('leave' as const), well: fc.boolean() }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant('give up' as const), nth: fc.nat(20) }) },
-      // At the very moment in which it is let in.
-      { weight: 1, arbitrary: fc.record({ do: fc.constant('give up as it is let in' as const) }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant('ramp up' as const) }) },
     )
     await fc.assert(
@@ -82,12 +86,7 @@ describe('a queue', () => {
               if (entered.refused) expect(mayWait).toBe(false)
             } else if (one.do === 'leave') running[0]?.end(one.well ? 200 : 429)
             else if (one.do === 'give up') waiting[one.nth]?.abort()
-            else if (one.do === 'ramp up') at.ramp = 1
-            else {
-              const next = at.queue.length > 0 ? waiting : []
-              running[0]?.end(200)
-              for (const waiter of [...next]) waiter.abort()
-            }
+            else at.ramp = 1
             await settle()
             expect(running.length).toBeLessThanOrEqual(concurrency)
             expect([at.inFlight, at.queue.length]).toEqual([running.length, waiting.length])
@@ -150,6 +149,33 @@ describe('a queue', () => {
     running[0]!.end(200)
     await settle()
     expect([all.every(({ refused }) => refused), at.inFlight, at.queue.length]).toEqual([true, 0, 0])
+  })
+
+  test('hands on the answer', async () => {
+    const { enter, running, settle } = makeQueue({ concurrency: 1, queue: 100 })
+    const all = [enter('normal'), enter('normal')]
+    await settle()
+    for (const status of [200, 503]) {
+      running[0]!.end(status)
+      await settle()
+    }
+    expect(all.map(({ answered }) => answered)).toEqual([200, 503])
+  })
+
+  test('gives the place of one who has gone before it knew that it was let in to the next', async () => {
+    const { at, enter, running, waiting, settle } = makeQueue({ concurrency: 1, queue: 100 })
+    enter('normal')
+    const [second, third] = [enter('normal'), enter('normal')]
+    await settle()
+    const [first] = at.queue
+    const { run } = first!
+    first!.run = () => {
+      run()
+      second.abort()
+    }
+    running[0]!.end(200)
+    await settle()
+    expect([second.refused, running, waiting, at.inFlight]).toEqual([true, [third], [], 1])
   })
 
   test('after a ramp lets in one, two, four, and then all, with each success', async () => {

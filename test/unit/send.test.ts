@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { figuresOf } from '../../src/network/figures'
+import { answerOf, platformFetch } from '../../src/network/send'
+import { MillraceError } from '../../src/primitives/errors'
 import { GET, openGate } from '../support/gate'
 
 afterEach(() => {
@@ -97,5 +99,77 @@ describe('a request that is sent', () => {
     await clock.advance(0)
     expect(sent.outcome).toBe(202)
     expect(fetched.mock.calls).toEqual([['http://mill.test/a', expect.objectContaining({ method: 'PUT' })]])
+  })
+})
+
+describe('an answer', () => {
+  const { signal } = new AbortController()
+
+  test.each([undefined, null, 'text', { ok: true }])('that is %s is none', async (answer) => {
+    await expect(answerOf('fetch', GET, answer, signal)).rejects.toMatchObject({
+      code: 'callback',
+      message: `\`fetch\` of ${GET} has answered no \`Response\`.`,
+    })
+  })
+
+  test('of a `fetch` that is none is an error that names it, and so is one of its own', async () => {
+    const own = new MillraceError('rejected', 'not today')
+    for (const [fetch, expected] of [
+      [async () => ({}), { code: 'callback', message: expect.stringContaining('`fetch`') }],
+      [async () => Promise.reject(own), own],
+    ] as const) {
+      const { send, clock } = openGate({ fetch: fetch as never })
+      const sent = send()
+      await clock.advance(0)
+      expect(sent.outcome).toMatchObject(expected)
+    }
+  })
+})
+
+describe("the platform's `fetch`", () => {
+  const { signal } = new AbortController()
+  const init = { method: 'PUT', cache: 'no-store', signal } as const
+  const refusing = (message: string) => {
+    const fetched = vi.fn(async (_: unknown, given?: RequestInit) => {
+      if (fetched.mock.calls.length === 1) throw new TypeError(message)
+      return new Response(JSON.stringify(Object.keys(given ?? {})))
+    })
+    vi.stubGlobal('fetch', fetched)
+    return fetched
+  }
+
+  test('that is not there is a mistake', async () => {
+    vi.stubGlobal('fetch', undefined)
+    await expect(platformFetch('http://mill.test')).rejects.toMatchObject({ code: 'config' })
+  })
+
+  test('that does not know the signal is asked without', async () => {
+    const fetched = refusing("'signal' is not of type 'AbortSignal'")
+    await platformFetch('http://mill.test', init)
+    expect(fetched.mock.calls[1]).toEqual(['http://mill.test', { method: 'PUT', cache: 'no-store' }])
+    const again = refusing('AbortSignal')
+    await platformFetch('http://mill.test', { signal })
+    expect(again.mock.calls[1]).toEqual(['http://mill.test', {}])
+  })
+
+  test('that does not know the mode of a cache is asked without', async () => {
+    const fetched = refusing("The 'cache' field is not implemented")
+    await platformFetch('http://mill.test', init)
+    expect(fetched.mock.calls[1]).toEqual(['http://mill.test', { method: 'PUT', signal }])
+    const again = refusing('Unsupported cache mode')
+    await platformFetch('http://mill.test', { cache: 'no-store' })
+    expect(again.mock.calls[1]).toEqual(['http://mill.test', {}])
+  })
+
+  test.each([
+    ['for another reason', 'fetch failed', init],
+    ['for a signal that has aborted', 'AbortSignal', { signal: AbortSignal.abort() }],
+    ['for a signal that there is none of', 'AbortSignal', {}],
+    ['for the mode of a cache that there is none of', 'cache mode', { signal }],
+    ['without an `init`', 'AbortSignal cache mode', undefined],
+  ])('that fails %s is asked once', async (_, message, given) => {
+    const fetched = refusing(message)
+    await expect(platformFetch('http://mill.test', given)).rejects.toThrow(message)
+    expect(fetched).toHaveBeenCalledOnce()
   })
 })

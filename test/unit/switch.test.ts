@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { createSwitch } from '../../src/network/switch'
 import { MillraceError } from '../../src/primitives/errors'
 import { openGate } from '../support/gate'
 
@@ -36,5 +37,16 @@ describe('the switch', () => {
     gate.abortAll(off)
     expect(reasons).toEqual([off])
     gate.enter(() => {})
+  })
+
+  test('says when it is shut and opened, once nobody is inside any more', () => {
+    const told: unknown[] = []
+    const door = createSwitch({ asked: 0, sent: 0, shared: 0, cached: 0, failed: 0, refused: 0 }, (isOpen) =>
+      told.push(isOpen),
+    )
+    door.enter((reason) => told.push(reason))
+    door.shut(off)
+    door.open()
+    expect(told).toEqual([off, false, true])
   })
 })
