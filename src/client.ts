@@ -101,7 +101,7 @@ export function composeClient(options: ClientOptions, platform: TabPlatform | un
     sender,
     requests,
     conditions,
-    slots: { enter: (...asked) => slotsNow().enter(...asked) },
+    slots: { take: (...asked) => slotsNow().take(...asked) },
   }
   const sources = createSources(source, tabs)
   const registry = createRegistry(source, sources, {

@@ -20,8 +20,6 @@ describe('a state that was told', () => {
     { name: 'waiting' as const, failures: 2, retryAt: 7, delay: 1, error },
     { name: 'failed' as const, error },
     { name: 'held-back' as const, by: 'offline' as const },
-    { name: 'polling' as const, failures: 1, retryAt: 7, error },
-    { name: 'polling' as const, failures: 0, retryAt: 7, error: undefined },
     { name: 'connecting' as const, failures: 0, since: 1, error: undefined },
     { name: 'connecting' as const, failures: 0, since: 1, error },
     { name: 'open' as const, failures: 0, since: 1 },
