@@ -136,6 +136,8 @@ export interface SnapshotShare {
 }
 
 const calm: SnapshotState = { name: 'idle', failures: 0, retryAt: undefined, error: undefined }
+const nothing = (): void => {}
+const whenHidden = (sink: SnapshotSink): 'keep' | 'pause' => sink.snapshotWhenHidden()
 const JITTER = 0.1
 /** ms: failing polls slow down to this, unless they are slower anyway. */
 const SLOWEST = 60_000
@@ -168,14 +170,12 @@ export function createSnapshot(
   /** When the server may be asked again, by what it answered last. */
   let notBefore = 0
   let due: { readonly at: number; readonly shownAs: number } | undefined
-  let cancelTimer = () => {}
-  let withdrawClaim = () => {}
+  let cancelTimer = nothing
+  let withdrawClaim = nothing
   let unfollow: { readonly key: string; readonly stop: () => void } | undefined
   let hasToldFloor = false
-  const listeners = new Listeners<SnapshotSink>(context, (sink) => sink.snapshotWhenHidden(), {
-    settle,
-    endpoint: () => endpoint,
-  })
+  const endpointNow = () => endpoint
+  const listeners = new Listeners<SnapshotSink>(context, whenHidden, { settle, endpoint: endpointNow })
   const sinks = listeners.all
   let sharing = tabs
   let share = sharing?.share(coreOf)
@@ -183,7 +183,7 @@ export function createSnapshot(
   return {
     state: () => state,
     role: () => (share ? share.role() : isHere() ? 'solo' : undefined),
-    endpoint: () => endpoint,
+    endpoint: endpointNow,
     attach(sink) {
       askedBefore ||= sink.again
       if (sinks.size === 0) claim()
@@ -514,7 +514,7 @@ export function createSnapshot(
   /** What it takes to share: made for those who do, since there are thousands who do not. */
   function coreOf(): SnapshotCore {
     return {
-      endpoint: () => endpoint,
+      endpoint: endpointNow,
       interval,
       last: () => last,
       trouble,

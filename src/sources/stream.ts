@@ -154,6 +154,8 @@ export const idleSink: StreamSink = {
 /** Stands in for the channels that have left, while other tabs follow what cannot be asked again. */
 const keeper: StreamSink = { ...idleSink, streamWhenHidden: () => 'keep' }
 
+const nothing = (): void => {}
+const whenHidden = (sink: StreamSink): 'keep' | 'pause' => sink.streamWhenHidden()
 const idle: StreamState = { name: 'idle' }
 const DEFAULT_IDLE = 45_000
 /** ms without an answer before a snapshot no longer waits for its stream to open. */
@@ -178,7 +180,7 @@ export function createStream(
   const fixed = typeof target === 'function' ? undefined : fixedTarget(target, settings.baseUrl)
   let method = fixed?.method ?? 'GET'
   let endpoint = fixed ? endpointOf(method, fixed.url) : 'a stream whose URL is not known yet'
-  let withdrawClaim = () => {}
+  let withdrawClaim = nothing
   let connectedBefore = false
   let hasPast = from !== ''
   let resumed = false
@@ -192,16 +194,14 @@ export function createStream(
   /** Shown in place of what is, for a moment. */
   let shown: StreamState | undefined
   let lastOpen: StreamState | undefined
-  let stopShowing = () => {}
+  let stopShowing = nothing
   /** While another tab has the connection: what that is like. */
   let elsewhere: StreamState | undefined
   /** Another tab had asked: where that may not be done twice, it is not done here. */
   let hasAsked = false
   let told: StreamState | undefined
-  const listeners = new Listeners<StreamSink>(context, (sink) => sink.streamWhenHidden(), {
-    settle,
-    endpoint: () => endpoint,
-  })
+  const endpointNow = () => endpoint
+  const listeners = new Listeners<StreamSink>(context, whenHidden, { settle, endpoint: endpointNow })
   const sinks = listeners.all
   let stream = createConnection(from)
   let sharing = tabs
@@ -213,7 +213,7 @@ export function createStream(
     lastEventId: () => stream.lastEventId(),
     resumed: () => resumed,
     role: () => (share ? share.role() : elsewhere ? undefined : 'solo'),
-    endpoint: () => endpoint,
+    endpoint: endpointNow,
     reconnects: () => reconnects,
     duplicates: () => duplicates,
     since,
@@ -307,7 +307,7 @@ export function createStream(
         return STRICTEST.find((each) => wanted.includes(each)) ?? reconnectOf(method)
       },
       maxEventBytes: () => Math.max(...listeners.map((sink) => sink.maxEventBytes())),
-      endpoint: () => endpoint,
+      endpoint: endpointNow,
       idleTimeout(open, commented) {
         const given = listeners.map((sink) => sink.idleTimeout()).filter((idle) => idle !== undefined)
         const armed = given.filter((idle) => idle !== false)
@@ -466,7 +466,7 @@ export function createStream(
   function coreOf(): StreamCore {
     return {
       sinks,
-      endpoint: () => endpoint,
+      endpoint: endpointNow,
       state: stateNow,
       resumed: () => resumed,
       hasPast: () => hasPast,
