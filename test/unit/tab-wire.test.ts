@@ -264,7 +264,7 @@ describe('tabs that hear what no tab of ours says', () => {
       'bye',
       'ping',
       'ask',
-      'wish',
+      'asking',
       'restart-not',
       'done',
       'left',
@@ -458,7 +458,7 @@ describe('tabs that hear what no tab of ours says', () => {
     await expectUnmoved(
       { type: 'batch', from: 'x', e: 5, n: 0, events },
       { type: 'hello', from: 'x', cursor: 'e1', fresh: events },
-      { type: 'wish', from: 'x', interval: -1, askers: 1e300 },
+      { type: 'ask', from: 'x', every: -1, maxAge: 1e300 },
     )
   })
 })
