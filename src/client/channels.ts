@@ -98,7 +98,7 @@ function createChannels(context: ClientContext & Network): Channels {
   const pageSlots = createStreamSlots()
   let control: TabControl | undefined
   let tabSlots: StreamSlots | undefined
-  const slots: StreamSlots = { enter: (...asked) => slotsNow().enter(...asked) }
+  const slots: StreamSlots = { take: (...asked) => slotsNow().take(...asked) }
   const source: SourceContext = Object.assign(context, { conditions, slots })
   const sources = createSources(source, tabs)
   const watch = watchPressure(context)

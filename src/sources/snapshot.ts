@@ -13,7 +13,7 @@ import { type ConditionChange, heldBackState, type PauseReason } from './conditi
 import { Listeners, least } from './listeners'
 import type { SourceContext } from './source-context'
 import type { Sharing } from './tabs/arrival'
-import { bodyOf, fixedTarget, headersOf, resolveTarget, type Target } from './target'
+import { fixedTarget, headersOf, initOf, resolveTarget, type Target } from './target'
 
 export type SnapshotState =
   | {
@@ -136,6 +136,8 @@ export interface SnapshotShare {
 }
 
 const calm: SnapshotState = { name: 'idle', failures: 0, retryAt: undefined, error: undefined }
+const nothing = (): void => {}
+const whenHidden = (sink: SnapshotSink): 'keep' | 'pause' => sink.snapshotWhenHidden()
 const JITTER = 0.1
 /** ms: failing polls slow down to this, unless they are slower anyway. */
 const SLOWEST = 60_000
@@ -168,35 +170,20 @@ export function createSnapshot(
   /** When the server may be asked again, by what it answered last. */
   let notBefore = 0
   let due: { readonly at: number; readonly shownAs: number } | undefined
-  let cancelTimer = () => {}
-  let withdrawClaim = () => {}
+  let cancelTimer = nothing
+  let withdrawClaim = nothing
   let unfollow: { readonly key: string; readonly stop: () => void } | undefined
   let hasToldFloor = false
-  const listeners = new Listeners<SnapshotSink>(context, (sink) => sink.snapshotWhenHidden(), {
-    settle,
-    endpoint: () => endpoint,
-  })
+  const endpointNow = () => endpoint
+  const listeners = new Listeners<SnapshotSink>(context, whenHidden, { settle, endpoint: endpointNow })
   const sinks = listeners.all
-  const core: SnapshotCore = {
-    endpoint: () => endpoint,
-    interval,
-    last: () => last,
-    trouble,
-    onAsk: () => listeners.each((sink) => sink.onAsk()),
-    pull,
-    serve,
-    hear,
-    hearTrouble,
-    turn,
-    tell: () => set(state),
-  }
   let sharing = tabs
-  let share = sharing?.share(core)
+  let share = sharing?.share(coreOf)
 
   return {
     state: () => state,
     role: () => (share ? share.role() : isHere() ? 'solo' : undefined),
-    endpoint: () => endpoint,
+    endpoint: endpointNow,
     attach(sink) {
       askedBefore ||= sink.again
       if (sinks.size === 0) claim()
@@ -220,15 +207,17 @@ export function createSnapshot(
       settle()
     },
     pull,
-    separate() {
-      if (share) return share.separate()
-      sharing = undefined
-      look()
-    },
-    reconsider() {
-      share ??= sharing?.share(core)
-      look()
-    },
+    ...(tabs && {
+      separate() {
+        if (share) return share.separate()
+        sharing = undefined
+        look()
+      },
+      reconsider() {
+        share ??= sharing?.share(coreOf)
+        look()
+      },
+    }),
   }
 
   /** Whether this tab is the one that asks. */
@@ -265,7 +254,7 @@ export function createSnapshot(
     const shortest = [...sinks].find((sink) => (sink.interval() ?? Infinity) < every)
     if (!shortest || hasToldFloor) return
     hasToldFloor = true
-    const message = `${endpoint} is polled every ${every} ms, not every ${shortest.interval()}: no interval is shorter than that.`
+    const message = `${endpoint} is polled every ${every} ms, not every ${shortest.interval()}: that is the shortest.`
     alert({ code: 'config', message, endpoint, channel: shortest.key, value: shortest.interval(), limit: every })
   }
 
@@ -400,21 +389,13 @@ export function createSnapshot(
     try {
       const owner = { clock, of: someone ? `channel ${someone.key}` : endpoint }
       const resolved = fixed ?? (await resolveTarget(target, settings.baseUrl, owner))
-      const { method, request, url } = resolved
+      const { method, url } = resolved
       if (!fixed) {
         endpoint = endpointOf(method, url)
         if (sinks.size > 0) claim()
       }
       const headers = await headersOf(resolved, owner)
-      const body = await bodyOf(resolved, owner)
-      const { credentials } = request
-      const init = {
-        method,
-        signal,
-        ...(headers && { headers }),
-        ...(body !== undefined && { body }),
-        ...(credentials && { credentials }),
-      }
+      const init = { ...(await initOf(resolved, owner)), signal, ...(headers && { headers }) }
       const answer = await requests.ask(url.href, init, {
         ...askOptions(),
         kind,
@@ -522,47 +503,64 @@ export function createSnapshot(
 
   // With other tabs.
 
-  function serve(kind: AskKind, fresh: boolean, maxAge: number, every: number): Promise<void> {
-    // Whose time is up at nearly the same moment as another's has been told already, or will be.
-    const enough = every < Infinity ? Math.max(maxAge, every / 2) : maxAge
-    if (fresh || !isYoung(enough)) gridAt = clock.elapsed()
-    return pull(kind, fresh, enough)
-  }
-
-  function hear(answer: JsonAnswer | undefined, late = false): void {
-    count(0)
-    take(answer, late ? takesOld : () => true)
-    begins(late ? last?.at : undefined)
-    isCutOff = false
-    state = calm
-    schedule('skip')
-  }
-
-  function hearTrouble({ error, failures: times, wait }: Trouble): void {
-    failures = times
-    isCutOff = isOffline()
-    begins()
-    state = fail(error, wait)
-    goOn()
-  }
-
-  /** The next poll comes so long after another tab's. */
-  function begins(at = clock.elapsed()): void {
-    if (underWay?.isSent) return
-    gridAt = at
-    jitter = clock.random() * JITTER
-  }
-
-  function trouble(): Trouble | undefined {
-    const error = 'error' in state && state.error
-    return error ? { error, failures, wait: Math.max(0, notBefore - clock.elapsed()) } : undefined
-  }
-
   function turn(): void {
     unfollow?.stop()
     unfollow = undefined
     if (!underWay || (underWay.isHere && isHere())) return
     underWay.controller.abort()
     void begin(underWay.kind, underWay.isFresh, underWay.maxAge)
+  }
+
+  /** What it takes to share: made for those who do, since there are thousands who do not. */
+  function coreOf(): SnapshotCore {
+    return {
+      endpoint: endpointNow,
+      interval,
+      last: () => last,
+      trouble,
+      onAsk: () => listeners.each((sink) => sink.onAsk()),
+      pull,
+      serve,
+      hear,
+      hearTrouble,
+      turn,
+      tell: () => set(state),
+    }
+
+    function serve(kind: AskKind, fresh: boolean, maxAge: number, every: number): Promise<void> {
+      // Whose time is up at nearly the same moment as another's has been told already, or will be.
+      const enough = every < Infinity ? Math.max(maxAge, every / 2) : maxAge
+      if (fresh || !isYoung(enough)) gridAt = clock.elapsed()
+      return pull(kind, fresh, enough)
+    }
+
+    function hear(answer: JsonAnswer | undefined, late = false): void {
+      count(0)
+      take(answer, late ? takesOld : () => true)
+      begins(late ? last?.at : undefined)
+      isCutOff = false
+      state = calm
+      schedule('skip')
+    }
+
+    function hearTrouble({ error, failures: times, wait }: Trouble): void {
+      failures = times
+      isCutOff = isOffline()
+      begins()
+      state = fail(error, wait)
+      goOn()
+    }
+
+    /** The next poll comes so long after another tab's. */
+    function begins(at = clock.elapsed()): void {
+      if (underWay?.isSent) return
+      gridAt = at
+      jitter = clock.random() * JITTER
+    }
+
+    function trouble(): Trouble | undefined {
+      const error = 'error' in state && state.error
+      return error ? { error, failures, wait: Math.max(0, notBefore - clock.elapsed()) } : undefined
+    }
   }
 }

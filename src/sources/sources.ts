@@ -89,8 +89,10 @@ export function createSources(context: SourceContext, tabs: Tabs | undefined): S
     kind: K,
   ): Sharing<Parameters<ReturnType<TabParts[K]>>[0], ReturnType<ReturnType<TabParts[K]>>> {
     return {
-      share: (core) =>
-        (settings.flags.tabs ? parts()?.[kind](context, identity, platform)(core as never) : undefined) as never,
+      share(coreOf) {
+        const here = settings.flags.tabs ? parts() : undefined
+        return here?.[kind](context, identity, platform)(coreOf() as never) as never
+      },
       waits: () => settings.flags.tabs && waits(),
     }
   }
@@ -103,7 +105,7 @@ export function createSources(context: SourceContext, tabs: Tabs | undefined): S
       alert({
         code: 'tab-protocol',
         message:
-          'Tabs do not share what is asked with credentials of its own, since another tab may be somebody else. Say who it is with `identity`, or choose `share: "page"`.',
+          'Tabs do not share what is asked with credentials of its own: say who it is with `identity`, or choose `share: "page"`.',
       })
     hasTold = true
     return false
@@ -118,7 +120,7 @@ export function createSources(context: SourceContext, tabs: Tabs | undefined): S
     const stream = createStream(target, context, gone, lastEventId)
     if (entry.isDuplicate) {
       const endpoint = stream.endpoint()
-      const message = `${endpoint} is open in another client of this page too: share one with \`getClient()\`, or pass one client around.`
+      const message = `${endpoint} is open in another client of this page too: share one with \`getClient()\`.`
       alert({ code: 'duplicate-client', message, endpoint })
     }
     return stream

@@ -5,40 +5,36 @@ import { attempt } from '../primitives/platform'
  * Whoever gets no slot waits in line for one.
  */
 export interface StreamSlots {
-  /**
-   * Calls `onSlot` when there is a slot, perhaps at once; `onWait` if there is none yet. Returns how to give it back, or
-   * to leave the line.
-   */
-  enter(origin: string, limit: () => number, onSlot: () => void, onWait: () => void): () => void
+  /** Resolves with a slot of the origin, held until the signal is aborted; `onWait`: there is none yet. */
+  take(origin: string, limit: () => number, signal: AbortSignal, onWait: () => void): Promise<void>
 }
 
 export function createStreamSlots(): StreamSlots {
   const origins = new Map<string, { taken: number; line: (() => void)[] }>()
 
   return {
-    enter(origin, limit, onSlot, onWait) {
-      const slots = origins.get(origin) ?? { taken: 0, line: [] }
-      origins.set(origin, slots)
-      let state: 'waiting' | 'held' | 'gone' = 'waiting'
-      const take = () => {
-        state = 'held'
-        slots.taken++
-        onSlot()
-      }
-      if (slots.taken < limit() || (slots.taken < MULTIPLEXED && isMultiplexed(origin))) take()
-      else {
-        slots.line.push(take)
+    take: (origin, limit, signal, onWait) =>
+      new Promise((resolve, reject) => {
+        if (signal.aborted) return reject(signal.reason)
+        const slots = origins.get(origin) ?? { taken: 0, line: [] }
+        origins.set(origin, slots)
+        let isHeld = false
+        const hold = () => {
+          isHeld = true
+          slots.taken++
+          resolve()
+        }
+        const leave = () => {
+          if (!isHeld) slots.line.splice(slots.line.indexOf(hold), 1)
+          else if (--slots.taken < limit()) slots.line.shift()?.()
+          if (slots.taken + slots.line.length === 0) origins.delete(origin)
+          reject(signal.reason)
+        }
+        signal.addEventListener('abort', leave)
+        if (slots.taken < limit() || (slots.taken < MULTIPLEXED && isMultiplexed(origin))) return hold()
+        slots.line.push(hold)
         onWait()
-      }
-      return () => {
-        if (state === 'held') {
-          slots.taken--
-          if (slots.taken < limit()) slots.line.shift()?.()
-        } else if (state === 'waiting') slots.line.splice(slots.line.indexOf(take), 1)
-        state = 'gone'
-        if (slots.taken + slots.line.length === 0) origins.delete(origin)
-      }
-    },
+      }),
   }
 }
 

@@ -16,7 +16,7 @@ import { createReplayFilter } from './replay-filter'
 import type { Role } from './snapshot'
 import type { SourceContext } from './source-context'
 import type { Sharing } from './tabs/arrival'
-import { bodyOf, fixedTarget, headersOf, resolveTarget, type Target } from './target'
+import { fixedTarget, headersOf, initOf, resolveTarget, type Target } from './target'
 
 export type StreamState = ReconnectionState | HeldBack
 
@@ -93,6 +93,8 @@ export interface StreamCore {
   /** A connection that is not shown, from its cursor on. */
   run(): void
   halt(): void
+  /** Takes no part for now. */
+  rest(): void
   /** Whether this tab's own connection is shown. */
   isShown(): boolean
   /** What another tab's connection is like. */
@@ -152,6 +154,8 @@ export const idleSink: StreamSink = {
 /** Stands in for the channels that have left, while other tabs follow what cannot be asked again. */
 const keeper: StreamSink = { ...idleSink, streamWhenHidden: () => 'keep' }
 
+const nothing = (): void => {}
+const whenHidden = (sink: StreamSink): 'keep' | 'pause' => sink.streamWhenHidden()
 const idle: StreamState = { name: 'idle' }
 const DEFAULT_IDLE = 45_000
 /** ms without an answer before a snapshot no longer waits for its stream to open. */
@@ -176,7 +180,7 @@ export function createStream(
   const fixed = typeof target === 'function' ? undefined : fixedTarget(target, settings.baseUrl)
   let method = fixed?.method ?? 'GET'
   let endpoint = fixed ? endpointOf(method, fixed.url) : 'a stream whose URL is not known yet'
-  let withdrawClaim = () => {}
+  let withdrawClaim = nothing
   let connectedBefore = false
   let hasPast = from !== ''
   let resumed = false
@@ -190,43 +194,18 @@ export function createStream(
   /** Shown in place of what is, for a moment. */
   let shown: StreamState | undefined
   let lastOpen: StreamState | undefined
-  let stopShowing = () => {}
+  let stopShowing = nothing
   /** While another tab has the connection: what that is like. */
   let elsewhere: StreamState | undefined
   /** Another tab had asked: where that may not be done twice, it is not done here. */
   let hasAsked = false
   let told: StreamState | undefined
-  const listeners = new Listeners<StreamSink>(context, (sink) => sink.streamWhenHidden(), {
-    settle,
-    endpoint: () => endpoint,
-  })
+  const endpointNow = () => endpoint
+  const listeners = new Listeners<StreamSink>(context, whenHidden, { settle, endpoint: endpointNow })
   const sinks = listeners.all
   let stream = createConnection(from)
-  const core: StreamCore = {
-    sinks,
-    endpoint: () => endpoint,
-    state: stateNow,
-    resumed: () => resumed,
-    hasPast: () => hasPast,
-    cursor: () => stream.lastEventId(),
-    seek: (id) => stream.moveTo(id),
-    since,
-    lead,
-    run,
-    halt,
-    isShown: () => !elsewhere,
-    mirror,
-    receive,
-    startOver: (why) => listeners.each((sink) => sink.onRestart(why)),
-    forget: () => filter.clear(),
-    onGap: (why) => listeners.each((sink) => sink.onGap(why)),
-    restart,
-    hurry: () => stream.send('due'),
-    letGo,
-    tell: () => tell(true),
-  }
   let sharing = tabs
-  let share = sharing?.share(core)
+  let share = sharing?.share(coreOf)
   if (sharing) elsewhere = idle
 
   return {
@@ -234,30 +213,25 @@ export function createStream(
     lastEventId: () => stream.lastEventId(),
     resumed: () => resumed,
     role: () => (share ? share.role() : elsewhere ? undefined : 'solo'),
-    endpoint: () => endpoint,
+    endpoint: endpointNow,
     reconnects: () => reconnects,
     duplicates: () => duplicates,
     since,
     attach,
-    detach(sink) {
-      // What cannot be asked again this tab goes on with for the others.
-      if (sinks.size === 1 && sinks.has(sink) && share?.hasFollowers() && stream.spent()) attach(keeper)
-      detach(sink)
-    },
-    restart() {
-      if (share && elsewhere) share.restart()
-      else restart()
-    },
+    detach,
+    restart,
     spent,
-    separate() {
-      if (share) return share.separate()
-      sharing = undefined
-      settle('now')
-    },
-    reconsider() {
-      share ??= sharing?.share(core)
-      settle('now')
-    },
+    ...(tabs && {
+      separate() {
+        if (share) return share.separate()
+        sharing = undefined
+        settle('now')
+      },
+      reconsider() {
+        share ??= sharing?.share(coreOf)
+        settle('now')
+      },
+    }),
   }
 
   function attach(sink: StreamSink): void {
@@ -271,6 +245,9 @@ export function createStream(
   }
 
   function detach(sink: StreamSink): void {
+    // What cannot be asked again this tab goes on with for the others.
+    const isLast = sinks.size === 1 && sinks.has(sink) && sink !== keeper
+    if (isLast && share?.hasFollowers() && stream.spent()) attach(keeper)
     if (!listeners.delete(sink)) return
     withdrawClaim()
     show(undefined)
@@ -286,7 +263,7 @@ export function createStream(
     if (isOffline()) cutOffAt ??= clock.elapsed()
     const { name } = stream.state()
     if (heldBack) {
-      if (sharing) park()
+      if (share) share.park()
       else if (name !== 'idle') stream.send('pause')
     } else {
       // Takes part while it may; what may not run here is left to the other tabs.
@@ -305,6 +282,7 @@ export function createStream(
 
   /** Somebody asks: whatever it waited for, and whatever may not be done twice by itself. */
   function restart(): void {
+    if (share && elsewhere) return share.restart()
     const { name } = stream.state()
     stream.renew()
     stream.send(name === 'failed' || name === 'complete' ? 'start' : 'due')
@@ -329,7 +307,7 @@ export function createStream(
         return STRICTEST.find((each) => wanted.includes(each)) ?? reconnectOf(method)
       },
       maxEventBytes: () => Math.max(...listeners.map((sink) => sink.maxEventBytes())),
-      endpoint: () => endpoint,
+      endpoint: endpointNow,
       idleTimeout(open, commented) {
         const given = listeners.map((sink) => sink.idleTimeout()).filter((idle) => idle !== undefined)
         const armed = given.filter((idle) => idle !== false)
@@ -364,17 +342,16 @@ export function createStream(
     const [someone] = sinks
     const owner = { clock, of: someone?.key || endpoint }
     const resolved = fixed ?? (await resolveTarget(target, settings.baseUrl, owner))
-    const { url, request } = resolved
+    const { url } = resolved
     const { href } = url
     method = resolved.method
     endpoint = endpointOf(method, url)
     await slot(url.origin, signal)
-    const body = await bodyOf(resolved, owner)
-    const { credentials } = request
+    const init = await initOf(resolved, owner)
     const response = await sender.send({
       input: href,
       url: href,
-      init: { method, cache: 'no-store', ...(credentials && { credentials }), ...(body !== undefined && { body }) },
+      init: { ...init, cache: 'no-store' },
       headers: async () => streamHeaders(await headersOf(resolved, owner), lastEventId),
       endpoint,
       kind: first ? 'foreground' : 'background',
@@ -401,7 +378,7 @@ export function createStream(
     duplicates += messages.length - fresh.length
     hasPast = true
     if (restarted) listeners.each((sink) => sink.onRestart())
-    if (doubled) tellGap('the server has sent again what is longer ago than is remembered')
+    if (doubled) tellGap('the server has sent again what is no longer remembered')
     if (fresh.length === 0) return
     share?.onMessages(fresh, restarted)
     listeners.each((sink) => sink.onMessages(fresh))
@@ -419,35 +396,25 @@ export function createStream(
     tell()
     if (name !== 'open' || !hasPast || resumed) return
     const why = stream.lastEventId() === '' ? 'names no ids to resume from' : 'no longer knows the last id'
-    tellGap(`its server ${why}: what came while there was no connection is lost`)
+    tellGap(`its server ${why}: what came meanwhile is lost`)
   }
 
   /** One of the origin's, from here to the end of the connection: who has no connection takes none. */
-  function slot(origin: string, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason)
-      const { streams } = settings.limits
-      const wait = (isWaiting: boolean) => {
-        if (isInLine === isWaiting) return
-        isInLine = isWaiting
-        tell()
-      }
-      const onSlot = () => {
-        wait(false)
-        resolve()
-      }
-      const onWait = () => {
-        const message = `${origin} has ${streams} streams open, and browsers allow six connections: "${endpoint}" waits. Channels with a snapshot poll meanwhile. Put several channels on one stream, serve over HTTP/2, or raise \`limits.streams\`.`
-        alert({ code: 'stream-limit', message, endpoint: origin, value: streams + 1, limit: streams })
-        wait(true)
-      }
-      const leave = slots.enter(origin, () => settings.limits.streams, onSlot, onWait)
-      signal.addEventListener('abort', () => {
-        isInLine = false
-        leave()
-        reject(signal.reason)
-      })
+  async function slot(origin: string, signal: AbortSignal): Promise<void> {
+    const { streams } = settings.limits
+    const onWait = () => {
+      const message = `${origin} has ${streams} streams open, of six connections that browsers allow: "${endpoint}" waits. Put several channels on one stream, serve over HTTP/2, or raise \`limits.streams\`.`
+      alert({ code: 'stream-limit', message, endpoint: origin, value: streams + 1, limit: streams })
+      isInLine = true
+      tell()
+    }
+    signal.addEventListener('abort', () => {
+      isInLine = false
     })
+    await slots.take(origin, () => settings.limits.streams, signal, onWait)
+    if (!isInLine) return
+    isInLine = false
+    tell()
   }
 
   function spent(): MillraceError | undefined {
@@ -493,69 +460,94 @@ export function createStream(
     listeners.each((sink) => sink.onGap(why))
   }
 
-  // With other tabs.
-
-  function park(): void {
-    share?.park()
-    halt()
-    elsewhere = idle
-    letGo()
-  }
-
-  function letGo(): void {
-    if (sinks.has(keeper)) detach(keeper)
-  }
-
-  /** A take-over does not flicker: what was open is shown for a moment more. */
-  function lead(): void {
-    const before = elsewhere
-    // It has gone on alone until now.
-    if (!before) return
-    elsewhere = undefined
-    shown = before.name === 'open' ? before : undefined
-    run()
-  }
-
-  function run(): void {
-    const before = stream
-    if (!elsewhere) {
-      const now = stateNow()
-      show(now.name === 'open' ? now : undefined)
+  /** What it takes to share: made for those who do, since there are thousands who do not. */
+  function coreOf(): StreamCore {
+    return {
+      sinks,
+      endpoint: endpointNow,
+      state: stateNow,
+      resumed: () => resumed,
+      hasPast: () => hasPast,
+      cursor: () => stream.lastEventId(),
+      seek: (id) => stream.moveTo(id),
+      since,
+      lead,
+      run,
+      halt,
+      rest,
+      isShown: () => !elsewhere,
+      mirror,
+      receive,
+      startOver: (why) => listeners.each((sink) => sink.onRestart(why)),
+      forget: () => filter.clear(),
+      onGap: (why) => listeners.each((sink) => sink.onGap(why)),
+      restart,
+      hurry: () => stream.send('due'),
+      letGo,
+      tell: () => tell(true),
     }
-    connectedBefore = false
-    stream = createConnection(before.lastEventId())
-    before.send('stop')
-    stream.send('start')
-  }
 
-  function halt(): void {
-    if (!elsewhere) {
-      elsewhere = stateNow()
-      hasAsked = stream.spent() !== undefined
-      resumed = true
+    function halt(): void {
+      if (!elsewhere) {
+        elsewhere = stateNow()
+        hasAsked = stream.spent() !== undefined
+        resumed = true
+      }
+      show(undefined)
+      stream.send('stop')
     }
-    show(undefined)
-    stream.send('stop')
-  }
 
-  function mirror(state: StreamState, isResumed: boolean, isPast = false): void {
-    if (!elsewhere) return
-    elsewhere = state
-    hasPast ||= isPast
-    hasAsked = state.name === 'open' || state.name === 'connecting'
-    resumed = isResumed
-    tell()
-  }
+    function rest(): void {
+      halt()
+      elsewhere = idle
+      letGo()
+    }
 
-  function receive(messages: readonly Message[], isReplay: boolean): void {
-    if (isReplay) filter.expectReplay()
-    const { fresh } = filter.sift(messages)
-    duplicates += messages.length - fresh.length
-    const last = fresh.at(-1)
-    if (!last) return
-    if (last.lastEventId) stream.moveTo(last.lastEventId)
-    hasPast = true
-    share?.onMessages(fresh, false)
-    listeners.each((sink) => sink.onMessages(fresh))
+    function letGo(): void {
+      if (sinks.has(keeper)) detach(keeper)
+    }
+
+    /** A take-over does not flicker: what was open is shown for a moment more. */
+    function lead(): void {
+      const before = elsewhere
+      // It has gone on alone until now.
+      if (!before) return
+      elsewhere = undefined
+      shown = before.name === 'open' ? before : undefined
+      run()
+    }
+
+    function run(): void {
+      const before = stream
+      if (!elsewhere) {
+        const now = stateNow()
+        show(now.name === 'open' ? now : undefined)
+      }
+      connectedBefore = false
+      stream = createConnection(before.lastEventId())
+      before.send('stop')
+      stream.send('start')
+    }
+
+    function mirror(state: StreamState, isResumed: boolean, isPast = false): void {
+      if (!elsewhere) return
+      elsewhere = state
+      hasPast ||= isPast
+      hasAsked = state.name === 'open' || state.name === 'connecting'
+      resumed = isResumed
+      tell()
+    }
+
+    function receive(messages: readonly Message[], isReplay: boolean): void {
+      if (isReplay) filter.expectReplay()
+      const { fresh } = filter.sift(messages)
+      duplicates += messages.length - fresh.length
+      const last = fresh.at(-1)
+      if (!last) return
+      if (last.lastEventId) stream.moveTo(last.lastEventId)
+      hasPast = true
+      share?.onMessages(fresh, false)
+      listeners.each((sink) => sink.onMessages(fresh))
+    }
   }
 }

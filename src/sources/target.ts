@@ -86,9 +86,11 @@ export function targetIdentity(target: Target, channelKey: string, baseUrl: stri
   return JSON.stringify([method, url.href, typeof body === 'function' ? channelKey : body, credentials, named])
 }
 
-/** The body of an attempt. */
-export function bodyOf({ request }: ResolvedTarget, { clock, of }: Owner): Promise<BodyInit | undefined> {
-  return ask('body', request.body, clock, of)
+/** What an attempt is sent with, but for its headers. */
+export async function initOf({ method, request }: ResolvedTarget, { clock, of }: Owner): Promise<RequestInit> {
+  const body = await ask('body', request.body, clock, of)
+  const { credentials } = request
+  return { method, ...(body !== undefined && { body }), ...(credentials && { credentials }) }
 }
 
 /** The headers of an attempt. */

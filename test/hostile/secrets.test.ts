@@ -472,7 +472,7 @@ test('tabs name and tell each other no secret but the data itself', async () => 
     'status',
     'body',
     'trouble',
-    'wish',
+    'asking',
     'ask',
     'done',
     'leader',

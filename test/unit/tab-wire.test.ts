@@ -20,8 +20,6 @@ describe('a state that was told', () => {
     { name: 'waiting' as const, failures: 2, retryAt: 7, delay: 1, error },
     { name: 'failed' as const, error },
     { name: 'held-back' as const, by: 'offline' as const },
-    { name: 'polling' as const, failures: 1, retryAt: 7, error },
-    { name: 'polling' as const, failures: 0, retryAt: 7, error: undefined },
     { name: 'connecting' as const, failures: 0, since: 1, error: undefined },
     { name: 'connecting' as const, failures: 0, since: 1, error },
     { name: 'open' as const, failures: 0, since: 1 },
@@ -266,7 +264,7 @@ describe('tabs that hear what no tab of ours says', () => {
       'bye',
       'ping',
       'ask',
-      'wish',
+      'asking',
       'restart-not',
       'done',
       'left',
@@ -460,7 +458,7 @@ describe('tabs that hear what no tab of ours says', () => {
     await expectUnmoved(
       { type: 'batch', from: 'x', e: 5, n: 0, events },
       { type: 'hello', from: 'x', cursor: 'e1', fresh: events },
-      { type: 'wish', from: 'x', interval: -1, askers: 1e300 },
+      { type: 'ask', from: 'x', every: -1, maxAge: 1e300 },
     )
   })
 })

@@ -18,7 +18,7 @@ export interface Tabs {
 /** How a source may come to be shared. */
 export interface Sharing<Core, Share> {
   /** Undefined while what it takes is not here. */
-  share(core: Core): Share | undefined
+  share(coreOf: () => Core): Share | undefined
   waits(): boolean
 }
 
@@ -72,7 +72,7 @@ export function createTabs(platform: TabPlatform, clock: Timers, alert: (told: A
     cancelTimer()
     alert({
       code: 'tab-protocol',
-      message: `This page shares nothing with other tabs: the chunk for that did not load (${error}).`,
+      message: `What tabs share by could not be loaded: ${error}`,
     })
     tabs.onChange()
   }

@@ -234,7 +234,7 @@ export function createLink(
     try {
       channel?.postMessage({ ...fields, type, from: id, ...(state === 'leading' && { e: epoch }) })
     } catch (error) {
-      alert({ code: 'tab-protocol', message: `What other tabs should know cannot be sent to them: ${error}` })
+      alert({ code: 'tab-protocol', message: `Other tabs cannot be told: ${error}` })
     }
   }
 

@@ -8,7 +8,7 @@
 import { soon } from '../../primitives/platform'
 import type { Message } from '../../stream/messages'
 import type { SourceContext } from '../source-context'
-import type { StreamCore, StreamShare, StreamState } from '../stream'
+import type { StreamCore, StreamShare } from '../stream'
 import { createLink, type TabMessage } from './link'
 import type { TabPlatform } from './platform'
 import { pack, tabName, unpack, unpackMessages } from './wire'
@@ -100,6 +100,7 @@ export const shareStream =
         cancelTick()
         next = former = undefined
         link.park()
+        core.rest()
       },
       separate: link.separate,
       greet: link.greet,
@@ -251,7 +252,7 @@ export const shareStream =
     }
 
     function mirror(message: { readonly [field: string]: unknown }, hasPast = false): void {
-      const state = unpack<StreamState>(message.state)
+      const state = unpack(message.state)
       if (!state) return
       cancelTick()
       // A hidden leader's own timers are slow. Its wall clock may have been set since it said so.
@@ -263,7 +264,7 @@ export const shareStream =
     }
 
     function missed(why: string): void {
-      core.startOver(`this tab has missed events that its leader no longer knows, and ${why}`)
+      core.startOver(`this tab has missed events, and ${why}`)
     }
 
     // Catching up.
@@ -301,5 +302,5 @@ export const shareStream =
 
 /** Such a leader may be behind: what it will bring is to be seen when its stream is open. */
 function isOnItsWay(state: unknown): boolean {
-  return /^(idle|connecting|waiting|held-back)$/.test(unpack<StreamState>(state)?.name ?? '')
+  return /^(idle|connecting|waiting|held-back)$/.test(unpack(state)?.name ?? '')
 }

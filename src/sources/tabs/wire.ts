@@ -3,7 +3,6 @@ import type { Alert } from '../../primitives/alerts'
 import { MillraceError, type MillraceErrorCode } from '../../primitives/errors'
 import { fingerprint } from '../../primitives/fingerprint'
 import type { Message } from '../../stream/messages'
-import type { SnapshotState } from '../snapshot'
 import type { StreamState } from '../stream'
 
 /** How many other tabs are remembered: those that crash do not say so, and any script of the origin may claim to be some. */
@@ -12,7 +11,7 @@ export const MOST_TABS = 500
 /** For messages that no tab of ours can have sent. */
 export const malformed: Alert = {
   code: 'tab-protocol',
-  message: 'A message between tabs could not be read: another script of this origin sends on our channels.',
+  message: 'Another script of this origin sends on our channels: a message could not be read.',
 }
 
 /** Locks and channels of another major version of the protocol have other names: they neither talk nor break. */
@@ -26,10 +25,8 @@ export function tabName(kind: string, secret: string): string {
   return `millrace${PROTOCOL} ${kind} ${fingerprint(secret)}`
 }
 
-type State = StreamState | SnapshotState
-
 /** An error is cloned without its class. */
-export function pack(state: State): object {
+export function pack(state: StreamState): object {
   return 'error' in state && state.error ? { ...state, error: packError(state.error) } : state
 }
 
@@ -47,14 +44,13 @@ const STATES: Readonly<Record<string, readonly string[]>> = {
   complete: [],
   failed: [],
   'held-back': [],
-  polling: ['failures'],
 }
 
 /** What is a number in every state that has it. */
 const NUMBERS = ['failures', 'since', 'retryAt', 'delay']
 
 /** Undefined for what is no state. */
-export function unpack<S extends State>(value: unknown): S | undefined {
+export function unpack(value: unknown): StreamState | undefined {
   const state = (value ?? {}) as Readonly<Record<string, unknown>>
   const { name, by } = state
   if (typeof name !== 'string' || !Object.hasOwn(STATES, name)) return undefined
@@ -64,7 +60,7 @@ export function unpack<S extends State>(value: unknown): S | undefined {
   if (name === 'held-back' && typeof by !== 'string') return undefined
   const error = unpackError(state.error)
   if (!error && (name === 'failed' || name === 'waiting' || state.error !== undefined)) return undefined
-  return (error ? { ...state, error } : state) as unknown as S
+  return (error ? { ...state, error } : state) as unknown as StreamState
 }
 
 export function unpackError(value: unknown): MillraceError | undefined {
