@@ -72,6 +72,12 @@ export interface EventStream {
   spent(): MillraceError | undefined
 }
 
+interface Ending {
+  readonly error: MillraceError
+  /** By the server. */
+  readonly inOrder?: boolean
+}
+
 /** The states in which a command counts; in all others it changes nothing. */
 const COUNTS: Readonly<Record<Command, RegExp>> = {
   start: /idle|paused|complete|failed/,
@@ -91,14 +97,15 @@ export function createEventStream(options: EventStreamOptions): EventStream {
   let state: ReconnectionState = { name: 'idle' }
   let connection = new AbortController()
   /** Ends the connection that there is. */
-  let lose = (_error: MillraceError): void => {}
+  let over = (_end: Ending): void => {}
   let lastByteAt = 0
   let openedAt = 0
   /** Since it was asked last: what an answer that cannot be had again has brought. */
   let asked = options.asked === true
   let bytes = 0
   let events = 0
-  const timers = new Map<string, () => void>()
+  /** By name, those that the connection has, or the wait for the next. */
+  let timers: Record<string, () => void> = {}
 
   return {
     state: () => state,
@@ -126,9 +133,9 @@ export function createEventStream(options: EventStreamOptions): EventStream {
       drop()
       connection = new AbortController()
       const { signal } = connection
-      const over = connect(signal)
+      const ended = connect(signal)
       options.onChange(state)
-      const { error, inOrder } = await over
+      const { error, inOrder = false } = await ended
       if (signal.aborted) return
 
       drop()
@@ -165,8 +172,8 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     options.onChange(state)
   }
 
-  /** A connection, until it is over: by itself, or by `lose`. */
-  function connect(signal: AbortSignal): Promise<{ error: MillraceError; inOrder: boolean }> {
+  /** A connection, until it is over. */
+  function connect(signal: AbortSignal): Promise<Ending> {
     const error = 'failures' in state && 'error' in state ? state.error : undefined
     state = { name: 'connecting', ...attemptsOf(state), since: clock.now(), error }
     lastByteAt = clock.elapsed()
@@ -174,47 +181,45 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     wake('late answer', options.lateAfter, () => showLate({}))
     watchSilence()
     return new Promise((resolve) => {
-      const lost = (error: MillraceError) => resolve({ error, inOrder: false })
-      lose = lost
-      read(signal).then(
-        () => resolve({ error: failure('ended the stream'), inOrder: true }),
-        (thrown) => {
-          const what = state.name === 'open' ? 'lost the connection' : 'could not be reached'
-          lost(isMillraceError(thrown) ? thrown : failure(what, 'network', thrown))
-        },
-      )
+      over = resolve
+      void read(signal, resolve)
     })
   }
 
-  /** All that a server sends, until it ends in good order. */
-  async function read(signal: AbortSignal): Promise<void> {
-    const why = spent()
-    if (why) throw why
-    const { failures, short, mute } = state as Connected
-    const response = await options.connect(signal, memory.lastEventId, failures, () => signal.aborted || sent())
-    let reader: Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'> | undefined
-    // Also of an answer that nobody reads, and where `fetch` does not heed its signal.
-    const cancel = () => void (reader ?? response.body)?.cancel?.().catch(() => {})
-    if (signal.aborted) return cancel()
-    signal.addEventListener('abort', cancel)
-    reader = bytesOf(response, endpoint(), clock.now())
-    const take = createMessageReader(memory, options.maxEventBytes(), endpoint(), (messages) => {
-      events += messages.length
-      options.onMessages(messages)
-    })
-    openedAt = lastByteAt = clock.elapsed()
-    stopTimers()
-    show({ name: 'open', failures, short, mute, since: clock.now() })
-    watchSilence()
-    for (;;) {
-      const chunk = await reader.read()
-      if (signal.aborted || !chunk.value) return
-      lastByteAt = clock.elapsed()
-      if (bytes === 0 && mute) show({ name: 'open', failures: 0, since: clock.now() })
-      bytes += chunk.value.length
-      const { commented } = memory
-      take(chunk.value)
-      if (memory.commented !== commented) watchSilence()
+  async function read(signal: AbortSignal, end: (how: Ending) => void): Promise<void> {
+    try {
+      const why = spent()
+      if (why) throw why
+      const { failures, short, mute } = state as Connected
+      const response = await options.connect(signal, memory.lastEventId, failures, () => signal.aborted || sent())
+      let reader: Pick<ReadableStreamDefaultReader<Uint8Array>, 'read' | 'cancel'> | undefined
+      // Also of an answer that nobody reads, and where `fetch` does not heed its signal.
+      const cancel = () => void (reader ?? response.body)?.cancel?.().catch(() => {})
+      if (signal.aborted) return cancel()
+      signal.addEventListener('abort', cancel)
+      reader = bytesOf(response, endpoint(), clock.now())
+      const take = createMessageReader(memory, options.maxEventBytes(), endpoint(), (messages) => {
+        events += messages.length
+        options.onMessages(messages)
+      })
+      openedAt = lastByteAt = clock.elapsed()
+      stopTimers()
+      show({ name: 'open', failures, short, mute, since: clock.now() })
+      watchSilence()
+      for (;;) {
+        const chunk = await reader.read()
+        if (signal.aborted) return
+        if (!chunk.value) return end({ error: failure('ended the stream'), inOrder: true })
+        lastByteAt = clock.elapsed()
+        if (bytes === 0 && mute) show({ name: 'open', failures: 0, since: clock.now() })
+        bytes += chunk.value.length
+        const { commented } = memory
+        take(chunk.value)
+        if (memory.commented !== commented) watchSilence()
+      }
+    } catch (thrown) {
+      const what = state.name === 'open' ? 'lost the connection' : 'could not be reached'
+      end({ error: isMillraceError(thrown) ? thrown : failure(what, 'network', thrown) })
     }
   }
 
@@ -226,7 +231,7 @@ export function createEventStream(options: EventStreamOptions): EventStream {
       showLate({ overdue: true, error: requestError('timeout', endpoint(), what, { retryable: true }) })
     })
     const most = options.connectTimeout?.()
-    wake('timeout', most, () => lose(failure(`did not answer within ${most} ms`, 'timeout')))
+    wake('timeout', most, () => over({ error: failure(`did not answer within ${most} ms`, 'timeout') }))
   }
 
   function failure(what: string, code?: 'timeout' | 'idle' | 'network', cause?: unknown): MillraceError {
@@ -243,18 +248,18 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     if (!ms || !('since' in state)) return
     const left = lastByteAt + ms - clock.elapsed()
     if (left > 0) return wake('idle watch', left, watchSilence)
-    lose(failure(`sent nothing for ${ms} ms: it is taken for dead`, 'idle'))
+    over({ error: failure(`sent nothing for ${ms} ms: it is taken for dead`, 'idle') })
   }
 
   function wake(what: string, ms: number | undefined, then: () => void, unref = true): void {
     if (ms === undefined) return
-    timers.get(what)?.()
-    timers.set(what, clock.after(ms, then, `${what} ${endpoint()}`, unref))
+    timers[what]?.()
+    timers[what] = clock.after(ms, then, `${what} ${endpoint()}`, unref)
   }
 
   function stopTimers(): void {
-    for (const stop of timers.values()) stop()
-    timers.clear()
+    for (const what in timers) timers[what]?.()
+    timers = {}
   }
 
   /** What an error means here. */
