@@ -94,7 +94,7 @@ async function use({ createClient, defineChannel, react, vue, ReconnectingEventS
     source: !!shown.source,
   })
   await until(() => told.length > 1 && polled.length > 1 && shown.react && shown.vue && shown.source, {
-    within: 3_000,
+    within: 15_000,
   }).catch(() => {})
   await act(() => root.unmount())
   app.unmount()
