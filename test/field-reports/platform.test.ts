@@ -4,6 +4,7 @@
  * its promises, arrays and errors are not those of `fetch`.
  */
 import '../support/dom'
+import { runInContext } from 'node:vm'
 import { act, createElement } from 'react'
 import { createRoot } from 'react-dom/client'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -125,4 +126,17 @@ describe.each(Object.entries(ways))('a platform with one of them %s', (_, way) =
   test.each(PIECES)('%s: does all the rest', async (name) => {
     expect(await use(loadInto(page(way(name)), isBuilt))).toEqual(everything)
   })
+})
+
+// https://github.com/preactjs/preact/issues/5109
+// https://github.com/Agoric/SES/issues/136
+test('a platform whose built-in objects are frozen does all, and its errors have their name', async () => {
+  const realm = page()
+  runInContext(
+    'for (const of of [Object, Function, Array, Error, TypeError, Promise, Map, Set, Date, RegExp, String]) Object.freeze(of.prototype)',
+    realm,
+  )
+  const loaded = loadInto(realm, isBuilt)
+  expect(await use(loaded)).toEqual(everything)
+  expect(new loaded.MillraceError('gap', 'lost')).toMatchObject({ name: 'MillraceError', code: 'gap', message: 'lost' })
 })
