@@ -140,3 +140,16 @@ test('a platform whose built-in objects are frozen does all, and its errors have
   expect(await use(loaded)).toEqual(everything)
   expect(new loaded.MillraceError('gap', 'lost')).toMatchObject({ name: 'MillraceError', code: 'gap', message: 'lost' })
 })
+
+// https://github.com/facebook/react-native/issues/45030
+test('a platform whose URLs cannot be changed does all', async () => {
+  const fixed = page((realm) => {
+    const parts = ['hash', 'host', 'hostname', 'href', 'pathname', 'port', 'protocol', 'search']
+    realm.URL = class extends URL {}
+    for (const part of parts) {
+      const { get } = Object.getOwnPropertyDescriptor(URL.prototype, part)!
+      Object.defineProperty((realm.URL as typeof URL).prototype, part, { get: get!, set: undefined as never })
+    }
+  })
+  expect(await use(loadInto(fixed, isBuilt))).toEqual(everything)
+})
