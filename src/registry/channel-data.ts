@@ -5,6 +5,7 @@
  * the state becomes the snapshot with every event after its position folded on top, wherever the answer came from and
  * however late. `held` records were not handed out yet (the state that they apply to is not known), the others were.
  */
+import { lastIndexOf } from '../primitives/plain'
 import { shareStructure } from '../primitives/structural-sharing'
 import { charactersOf, type Message } from '../stream/messages'
 import { answered } from './callbacks'
@@ -413,7 +414,7 @@ export class ChannelData {
     this.#forgetUnplaced()
     this.isHolding = false
     const id = position?.id
-    const at = records.findLastIndex(({ message }) => message.lastEventId === id)
+    const at = lastIndexOf(records, ({ message }) => message.lastEventId === id)
     /** What the snapshot does not contain, if that is known: of the records, or of what came even before them. */
     const news = id !== undefined && (at >= 0 || id === this.#recordedAfter) ? records.slice(at + 1) : undefined
     const earlier = id === undefined || news ? undefined : this.#owner.since(id)

@@ -10,7 +10,9 @@
  * soon comes to the id that was the last one before: then the server stamps its data each time that it is sent, and from
  * now on the id alone decides, as long as it leads to the last one again.
  */
+
 import { fnv } from '../primitives/fingerprint'
+import { lastIndexOf } from '../primitives/plain'
 import { charactersOf, type Message } from '../stream/messages'
 
 /** A power of two, so that a message's slot is a mask away. */
@@ -103,7 +105,7 @@ export function createReplayFilter(account: (bytes: number) => void, elapsed: ()
     },
     since(id) {
       const messages = all()
-      const index = messages.findLastIndex((message) => message.lastEventId === id)
+      const index = lastIndexOf(messages, (message) => message.lastEventId === id)
       return index < 0 ? undefined : messages.slice(index + 1)
     },
   }

@@ -141,6 +141,17 @@ test('a platform whose built-in objects are frozen does all, and its errors have
   expect(new loaded.MillraceError('gap', 'lost')).toMatchObject({ name: 'MillraceError', code: 'gap', message: 'lost' })
 })
 
+test('a platform that knows nothing younger than ES2022 does all', async () => {
+  const realm = page()
+  runInContext(
+    `for (const name of ['findLast', 'findLastIndex', 'toSorted', 'toReversed', 'toSpliced', 'with']) delete Array.prototype[name]
+    for (const name of ['groupBy', 'withResolvers', 'try']) for (const of of [Object, Map, Promise]) delete of[name]
+    for (const name of ['union', 'difference', 'intersection', 'isSubsetOf']) delete Set.prototype[name]`,
+    realm,
+  )
+  expect(await use(loadInto(realm, isBuilt))).toEqual(everything)
+})
+
 // https://github.com/facebook/react-native/issues/45030
 test('a platform whose URLs cannot be changed does all', async () => {
   const fixed = page((realm) => {

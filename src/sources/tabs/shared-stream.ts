@@ -3,6 +3,7 @@
  * right is each tab's own cursor and replay filter, so that two leaders for a moment do no harm.
  */
 
+import { lastIndexOf } from '../../primitives/plain'
 import { soon } from '../../primitives/platform'
 import { charactersOf, type Message } from '../../stream/messages'
 import { Audience } from '../audience'
@@ -367,7 +368,7 @@ export function createSharedStream(
       const index = events.findIndex(({ lastEventId }) => isKnown(lastEventId))
       if (index >= 0) return catchingUp.meet(n + index)
       // Where this tab stands, though it has never had that event: it began there.
-      const here = events.findLastIndex(({ lastEventId }) => lastEventId === cursor)
+      const here = lastIndexOf(events, ({ lastEventId }) => lastEventId === cursor)
       if (here >= 0) return catchingUp.meet(n + here + 1)
     }
   }
