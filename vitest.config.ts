@@ -39,7 +39,8 @@ const inGroup = (groupOrder: number, maxWorkers: number) => ({ maxWorkers, seque
 
 export default defineConfig({
   test: {
-    testTimeout: 15_000,
+    // More than one wait of `until`, so that what fails says for what it waited.
+    testTimeout: 45_000,
     hookTimeout: 30_000,
     retry: 0,
     // Most of them wait for a server, and leave the machine alone meanwhile.
@@ -69,7 +70,7 @@ export default defineConfig({
       {
         extends: true,
         resolve: fromSource,
-        test: { name: 'browser', include: ['test/browser/**/*.test.ts'], ...inGroup(1, 2) },
+        test: { name: 'browser', include: ['test/browser/**/*.test.ts'], testTimeout: 90_000, ...inGroup(1, 2) },
       },
       {
         extends: true,

@@ -98,7 +98,7 @@ interface Sight<S, E, T> {
   tie?: Tie
   /** What `result` was made of. */
   seen?: readonly [ChannelState<S>, ViewOptions<S, E, T>['select'], Tie]
-  /** Selected of the state; the fields of `result` may be older, where nobody reads them. */
+  /** Selected of the state. */
   selected?: T | undefined
   fields?: Seen<T>
   result?: Seen<T>
@@ -143,7 +143,11 @@ export function createView<S, E, T = S>(): View<S, E, T> {
           }
           own.seen = [state, select, tie]
           const next = fieldsOf(state, own.selected, isWanted, tie.refresh)
-          if (result && fields && [...read].every((name) => Object.is(next[name], fields[name]))) return result
+          if (result && fields && [...read].every((name) => Object.is(next[name], fields[name]))) {
+            // What nobody has read may be read next, by a handler.
+            Object.assign(fields, next)
+            return result
+          }
           own.fields = next
           own.result = new Proxy(next, {
             get(_, name: keyof Seen<T>) {

@@ -40,8 +40,8 @@ export async function understand(
   const described = isRequestLike(input) && !isOurs(input) ? await adopt(input) : undefined
   const request = described ? described.request : isOurs(input) ? input : undefined
   const target = resolveUrl(described?.url ?? request?.url ?? (input as string | URL), baseUrl)
-  target.hash = ''
-  const url = target.href
+  // Not by `hash`, which some platforms cannot set.
+  const url = target.href.replace(/#.*/s, '')
   const init: RequestInit = { ...described?.init, ...membersOf(given) }
   const method = (init.method ?? request?.method ?? 'GET').toUpperCase()
   // The one usual method that `fetch` does not write in capitals by itself.

@@ -64,8 +64,12 @@ export class MillraceError extends Error {
 
   constructor(code: MillraceErrorCode, message: string, { cause, ...details }: MillraceErrorDetails = {}) {
     super(message, cause === undefined ? cause : { cause })
-    Object.assign(this, { name: 'MillraceError', code, retryable: false }, details)
-    Object.defineProperty(this, brand, { value: true })
+    Object.assign(this, { code, retryable: false }, details)
+    // Not assigned: where `Error.prototype` is frozen that throws.
+    Object.defineProperties(this, {
+      name: { value: 'MillraceError', configurable: true, writable: true },
+      [brand]: { value: true },
+    })
   }
 }
 

@@ -1,13 +1,17 @@
 import { LONGEST_SERVER_DELAY } from './backoff'
 import { configError, MillraceError, type MillraceErrorCode, type MillraceErrorDetails } from './errors'
+import { isPlain } from './plain'
 import { attempt, loadHeaders } from './platform'
 
 /** Whether an answer says "not now" (RFC 9110 section 15.5.9, RFC 6585, RFC 8470, and all 5xx) rather than "no". */
 export const isRetryableStatus = (status: number): boolean =>
   status >= 500 || status === 408 || status === 425 || status === 429
 
-/** An answer of a `fetch` that was given, such as a mock, may have none. */
-export const headersOf = ({ headers }: Response): Headers => headers ?? new Headers()
+/** An answer of a `fetch` that was given, such as a mock, may have none, or some that are only asked one by one. */
+export function headersOf({ headers }: Response): Headers {
+  if (typeof (headers as Partial<Headers> | undefined)?.[Symbol.iterator] === 'function') return headers
+  return Object.assign(new Headers(), headers && { get: (name: string) => headers.get?.(name) ?? null })
+}
 
 /** RFC 9110 section 10.2.3: seconds or a date, in ms from now, at most 5 min; undefined if absent or unreadable. */
 export function retryAfterOf(headers: Headers, now: number): number | undefined {
@@ -77,7 +81,8 @@ export function missing(name: 'fetch' | 'Headers'): MillraceError {
 export function toHeaders(given: HeadersInit | undefined): Headers {
   if (!attempt(() => Headers) && !loadHeaders()) throw missing('Headers')
   try {
-    return new Headers(given)
+    // A value that is not given would be sent as the word.
+    return new Headers(isPlain(given) ? Object.entries(given).filter(([, value]) => value !== undefined) : given)
   } catch {
     throw configError('headers of letters, digits and dashes, with values of one line of Latin-1', 'others')
   }

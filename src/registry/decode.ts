@@ -1,6 +1,8 @@
 /** Messages to typed events: JSON, one envelope, schemas. */
+
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { isThenable } from '../primitives/callback'
+import { lastIndexOf } from '../primitives/plain'
 import { issueAt, outcomeOf, printable } from '../primitives/printable'
 import type { Message } from '../stream/messages'
 import { ignoreRejection, type Mishap, mayReject } from './callbacks'
@@ -58,7 +60,7 @@ export function normalized({ normalize }: ChannelDefinition, { event, data, id }
 
 function idOf(answer: Normalized): string | undefined {
   const answers = (Array.isArray(answer) ? answer : [answer]) as readonly (NormalizedEvent | undefined)[]
-  return answers.findLast((one) => typeof one?.id === 'string')?.id
+  return answers[lastIndexOf(answers, (one) => typeof one?.id === 'string')]?.id
 }
 
 function shape(

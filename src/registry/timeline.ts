@@ -6,6 +6,7 @@
  * the state becomes the snapshot with every event after its position folded on top, wherever the answer came from and
  * however late. `held` records were not handed out yet (the state that they apply to is not known), the others were.
  */
+import { lastIndexOf } from '../primitives/plain'
 import { printable } from '../primitives/printable'
 import { shareStructure } from '../primitives/structural-sharing'
 import { charactersOf, type Message } from '../stream/messages'
@@ -201,7 +202,7 @@ export class Timeline {
     const records = this.#takeRecords()
     this.#unplaced = undefined
     const id = position?.id
-    const at = records.findLastIndex(({ message }) => message.lastEventId === id)
+    const at = lastIndexOf(records, ({ message }) => message.lastEventId === id)
     /** Whether it stands among what was recorded, or among what came even before that. */
     const isAmong = id !== undefined && (at >= 0 || id === recordedAfter)
     const earlier = id === undefined || isAmong ? undefined : past.since(id)

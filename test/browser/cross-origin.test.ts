@@ -105,13 +105,13 @@ const without =
 describe('an API on another origin', () => {
   test('streams with cookies, resumes with Last-Event-ID, and says where its snapshot stands', async () => {
     const { page, browser, state, seen, asked, add, drop } = await start()
-    await until(async () => expect(await state()).toEqual({ status: 'live', data: ['one'] }), { within: 10_000 })
+    await until(async () => expect(await state()).toEqual({ status: 'live', data: ['one'] }), { within: 20_000 })
     add('two')
     await until(async () => expect(await state()).toMatchObject({ data: ['one', 'two'] }))
     drop()
     add('three')
     await until(async () => expect(await state()).toEqual({ status: 'live', data: ['one', 'two', 'three'] }), {
-      within: 10_000,
+      within: 20_000,
     })
     expect(await seen()).toEqual(['two', 'three'])
     expect(asked('GET', '/stream').map(({ headers }) => headers['last-event-id'])).toEqual([undefined, '2'])
@@ -124,11 +124,11 @@ describe('an API on another origin', () => {
 
   test('that does not allow Last-Event-ID works until the first reconnection', async () => {
     const { state, asked, drop, add } = await start(without('access-control-allow-headers', 'last-event-id'))
-    await until(async () => expect(await state()).toMatchObject({ status: 'live' }), { within: 10_000 })
+    await until(async () => expect(await state()).toMatchObject({ status: 'live' }), { within: 20_000 })
     add('two')
     await until(async () => expect(await state()).toMatchObject({ data: ['one', 'two'] }))
     drop()
-    await until(() => asked('OPTIONS', '/stream').length > 0, { within: 10_000 })
+    await until(() => asked('OPTIONS', '/stream').length > 0, { within: 20_000 })
     await until(async () => expect(await state()).toMatchObject({ status: 'reconnecting', error: 'network' }))
     expect(asked('GET', '/stream')).toHaveLength(1)
   })
@@ -136,12 +136,12 @@ describe('an API on another origin', () => {
   test('that does not expose Last-Event-ID hides where its snapshot stands', async () => {
     const { state } = await start(without('access-control-expose-headers', 'last-event-id, '))
     await until(async () => expect(await state()).toMatchObject({ status: 'live', data: ['one', 'one'] }), {
-      within: 10_000,
+      within: 20_000,
     })
   })
 
   test('that does not allow credentials is not read at all', async () => {
     const { state } = await start(without('access-control-allow-credentials'))
-    await until(async () => expect(await state()).toMatchObject({ error: 'network' }), { within: 10_000 })
+    await until(async () => expect(await state()).toMatchObject({ error: 'network' }), { within: 20_000 })
   })
 })

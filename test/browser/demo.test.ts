@@ -253,7 +253,7 @@ describe('what the field did', { timeout: 90_000 }, () => {
     await theBoardIsRight()
     const { snapshots, uptime } = await counters()
     await until(async () => (await counters()).uptime >= uptime + 6, {
-      within: 10_000,
+      within: 20_000,
       what: 'longer than a poll takes',
     })
     expect((await counters()).snapshots).toBe(snapshots)
@@ -357,7 +357,7 @@ describe('what the field did', { timeout: 90_000 }, () => {
   })
 })
 
-describe('the page as such', { timeout: 60_000 }, () => {
+describe('the page as such', { timeout: 90_000 }, () => {
   it('fits a width of 375 px', async () => {
     await page.setViewportSize({ width: 375, height: 812 })
     await allAre('live')
@@ -435,7 +435,7 @@ async function went(stream: Stream, ...expected: string[]): Promise<void> {
 }
 
 /** Waits until an assertion holds. */
-async function eventually(assertion: () => Promise<unknown>, within = 5_000): Promise<void> {
+async function eventually(assertion: () => Promise<unknown>, within = 15_000): Promise<void> {
   await until(() => assertion().then(() => true), { within, what: 'an assertion' })
 }
 

@@ -83,7 +83,7 @@ async function openScene() {
     for (let n = 0; n < 20; n += 1) world.append(3)
     for (const tab of tabs) await world.hasAll(tab)
     for (const tab of tabs)
-      await until(async () => (await polled(tab)) === `{"n":${world.last}}`, { what: 'a poll', within: 10_000 })
+      await until(async () => (await polled(tab)) === `{"n":${world.last}}`, { what: 'a poll', within: 20_000 })
     expect(await roles()).toEqual(['leader', 'follower'])
     expect(world.open).toBe(1)
     expect(world.asked('/stream')).toHaveLength(1)
@@ -103,13 +103,13 @@ async function openScene() {
 
 const say = (forger: Page, code: string) => forger.evaluate(`(() => {${code}})()`) as Promise<number>
 
-test('what is no message at all is dropped, and told of once', { timeout: 60_000 }, async () => {
+test('what is no message at all is dropped, and told of once', { timeout: 90_000 }, async () => {
   const { forger, isUnharmed } = await openScene()
   await say(forger, 'for (const channel of channels) for (const value of odd) channel.postMessage(value)')
   await isUnharmed()
 })
 
-test('what a tab says to its leader may be of any kind', { timeout: 60_000 }, async () => {
+test('what a tab says to its leader may be of any kind', { timeout: 90_000 }, async () => {
   const { forger, isUnharmed } = await openScene()
   const said = await say(
     forger,
@@ -129,7 +129,7 @@ test('what a tab says to its leader may be of any kind', { timeout: 60_000 }, as
   await isUnharmed()
 })
 
-test('what a leader says of its stream must fit, field by field', { timeout: 60_000 }, async () => {
+test('what a leader says of its stream must fit, field by field', { timeout: 90_000 }, async () => {
   const { forger, isUnharmed } = await openScene()
   const said = await say(
     forger,
@@ -161,7 +161,7 @@ test('what a leader says of its stream must fit, field by field', { timeout: 60_
   await isUnharmed()
 })
 
-test('what a leader says of its polls must fit, field by field', { timeout: 60_000 }, async () => {
+test('what a leader says of its polls must fit, field by field', { timeout: 90_000 }, async () => {
   const { world, forger, isUnharmed } = await openScene()
   const said = await say(
     forger,
@@ -191,7 +191,7 @@ test('what a leader says of its polls must fit, field by field', { timeout: 60_0
   await isUnharmed()
 })
 
-test('an epoch that nobody can have counts for nothing', { timeout: 60_000 }, async () => {
+test('an epoch that nobody can have counts for nothing', { timeout: 90_000 }, async () => {
   const { forger, isUnharmed } = await openScene()
   const said = await say(
     forger,
@@ -217,7 +217,7 @@ test('an epoch that nobody can have counts for nothing', { timeout: 60_000 }, as
   await isUnharmed({ told: false })
 })
 
-test('what is said to all tabs must fit, field by field', { timeout: 60_000 }, async () => {
+test('what is said to all tabs must fit, field by field', { timeout: 90_000 }, async () => {
   const { tabs, forger, isUnharmed } = await openScene()
   const said = await say(
     forger,

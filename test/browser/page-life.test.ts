@@ -77,7 +77,7 @@ async function live({ bfcache = false, query = '' } = {}) {
     /** Fails unless all events are there, each once and in order. */
     async hasAll() {
       const all = Array.from({ length: last }, (_, n) => n + 1)
-      await until(async () => (await read()).ids.at(-1) === last, { what: 'the last event', within: 8_000 })
+      await until(async () => (await read()).ids.at(-1) === last, 'the last event')
       expect((await read()).ids).toEqual(all)
     },
   }
@@ -95,7 +95,7 @@ async function live({ bfcache = false, query = '' } = {}) {
 const tell = (page: Page, event: 'freeze' | 'resume') =>
   page.evaluate((type) => document.dispatchEvent(new Event(type)), event)
 
-describe('a page that is left and comes back', { timeout: 40_000 }, () => {
+describe('a page that is left and comes back', { timeout: 90_000 }, () => {
   test('from the back/forward cache replaces its stream, and has every event once', async () => {
     const at = await live({ bfcache: true })
     await at.isLive()
@@ -106,7 +106,7 @@ describe('a page that is left and comes back', { timeout: 40_000 }, () => {
     at.append(4)
     // A page from the cache loads nothing, so nothing tells of its load.
     await at.page.goBack({ waitUntil: 'commit' })
-    expect((await at.read()).restored).toBe(1)
+    await until(async () => (await at.read()).restored === 1, 'the page to be restored')
     await at.hasAll()
     at.append(2)
     await at.hasAll()
@@ -155,7 +155,7 @@ const show = (page: Page, state: 'hidden' | 'visible') =>
     document.dispatchEvent(new Event('visibilitychange'))
   }, state)
 
-test('a hidden page polls no more, and asks at once when it is seen again', { timeout: 40_000 }, async () => {
+test('a hidden page polls no more, and asks at once when it is seen again', { timeout: 90_000 }, async () => {
   const at = await live({ query: '?poll' })
   await until(() => at.asked('/poll').length >= 3, 'three polls')
   await show(at.page, 'hidden')
@@ -170,7 +170,7 @@ test('a hidden page polls no more, and asks at once when it is seen again', { ti
   expect((await at.read()).polls.at(-1)!.pausedBy).toBeUndefined()
 })
 
-test('a hidden page keeps its stream', { timeout: 40_000 }, async () => {
+test('a hidden page keeps its stream', { timeout: 90_000 }, async () => {
   const at = await live()
   await at.isLive()
   await show(at.page, 'hidden')
@@ -180,7 +180,7 @@ test('a hidden page keeps its stream', { timeout: 40_000 }, async () => {
 })
 
 test('offline pauses with a name, online makes one attempt in place of what may be dead', {
-  timeout: 40_000,
+  timeout: 90_000,
 }, async () => {
   const at = await live()
   await at.isLive()
@@ -199,7 +199,7 @@ test('offline pauses with a name, online makes one attempt in place of what may 
 
 const threeLiveThreeWaiting = [...Array(3).fill('live undefined'), ...Array(3).fill('paused stream-limit')]
 
-test('a fifth stream waits with a name, so that a plain request still gets through', { timeout: 40_000 }, async () => {
+test('a fifth stream waits with a name, so that a plain request still gets through', { timeout: 90_000 }, async () => {
   const at = await live()
   await at.isLive()
   await at.page.evaluate(() => {

@@ -29,7 +29,7 @@ const connections = async (): Promise<{ board: number; ticker: number }> =>
 const statuses = () => page.locator('.status').allTextContents()
 const goTo = (name: string) => page.getByRole('button', { name, exact: true }).click()
 
-describe('the example in React', { timeout: 60_000 }, () => {
+describe('the example in React', { timeout: 90_000 }, () => {
   test('shows live data on one connection per source, in StrictMode, without a complaint', async () => {
     await until(async () => (await statuses()).join() === 'live,live', { within: 20_000 })
     expect(await connections()).toMatchObject({ board: 1, ticker: 1 })

@@ -14,8 +14,9 @@ afterEach(closeSources)
 afterEach(closeProxies)
 afterEach(closeServers)
 
-const IDLE = 400
 const HEARTBEAT = 25
+/** Many heartbeats: a loaded machine may stall for some of them, and is not dead. */
+const IDLE = 1_000
 /** The head of an answer is shorter than this, and with the first events longer. */
 const HEAD = 240
 
@@ -107,11 +108,15 @@ describe.each(readerNames)('%s', (name) => {
     const stalled = performance.now()
     proxy.breakAll('stall')
     journal.append()
+    // Counted, not timed: while the machine stalls, a tick does not come either.
+    let ticks = 0
+    const ticking = setInterval(() => (ticks += 1), 10)
     await until(() => reader.losses.length === 1)
+    clearInterval(ticking)
     const noticed = reader.losses[0]!
     expect(noticed.code).toBe('idle')
     expect(noticed.at - stalled).toBeGreaterThanOrEqual(IDLE - HEARTBEAT - 10)
-    expect(noticed.at - stalled).toBeLessThan(IDLE + 150)
+    expect(ticks).toBeLessThan((IDLE + 150) / 10)
     await until(() => reader.ids.length === 2)
     // The dead one is not left behind.
     await until(() => proxy.open === 1 && journal.open === 1)
@@ -130,9 +135,9 @@ describe.each(readerNames)('%s', (name) => {
     await until(() => performance.now() - begun > 1_500, 'the window that is measured')
     for (const [at, { losses, deadEnds }] of following.entries()) {
       expect(deadEnds).toEqual([])
-      expect(losses.length).toBeGreaterThanOrEqual(2)
       // At once, and after 200, 300, 500 and 500 ms: the base delay and the growing one.
       expect(proxies[at]!.connections).toBeLessThanOrEqual(5)
+      await until(() => losses.length >= 2)
     }
   })
 })

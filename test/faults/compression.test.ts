@@ -13,7 +13,8 @@ afterEach(closeSources)
 afterEach(closeProxies)
 afterEach(closeServers)
 
-const IDLE = 400
+/** Many heartbeats: a loaded machine may stall for some of them, and is not dead. */
+const IDLE = 1_000
 
 describe.each(readerNames)('%s on a stream that is compressed', (name) => {
   test('hears each event when it is sent', async () => {
@@ -37,7 +38,7 @@ describe.each(readerNames)('%s on a stream that is compressed', (name) => {
     const proxy = await startFaultProxy(server.origin, cuts)
     const reader = readers[name](proxy.url('/stream'), { idleTimeout: IDLE })
     const feed = setInterval(() => journal.append({ text: `${Math.sin(journal.events.length)} €😀` }), 5)
-    await until(() => proxy.connections > cuts.length && reader.isOpen, { within: 10_000 })
+    await until(() => proxy.connections > cuts.length && reader.isOpen, { within: 30_000 })
     clearInterval(feed)
     const last = journal.append().id
     await until(() => reader.ids.at(-1) === last)

@@ -52,7 +52,7 @@ async function start({ tls }: { tls: boolean }) {
 
 test('over HTTP/2, which nginx speaks, twelve streams of a page are open at once and leave room for a request', async () => {
   const { open, statuses, alerts, plain, protocol } = await start({ tls: true })
-  await until(async () => expect(await statuses()).toEqual(Array(STREAMS).fill('live')), { within: 10_000 })
+  await until(async () => expect(await statuses()).toEqual(Array(STREAMS).fill('live')), { within: 20_000 })
   expect(open()).toBe(STREAMS)
   expect(await protocol()).toBe('h2')
   expect(await plain()).toBe('plain')
@@ -62,7 +62,7 @@ test('over HTTP/2, which nginx speaks, twelve streams of a page are open at once
 test('over HTTP/1.1 four are, the others wait for a slot and say so, and a request is answered', async () => {
   const { open, statuses, alerts, plain, protocol } = await start({ tls: false })
   const expected = [...Array(4).fill('live'), ...Array(STREAMS - 4).fill('stream-limit')]
-  await until(async () => expect([...((await statuses()) as string[])].sort()).toEqual(expected), { within: 10_000 })
+  await until(async () => expect([...((await statuses()) as string[])].sort()).toEqual(expected), { within: 20_000 })
   expect(open()).toBe(4)
   expect(await protocol()).toBe('http/1.1')
   expect(await plain()).toBe('plain')

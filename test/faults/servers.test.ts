@@ -8,7 +8,7 @@ import { createEventLog, type EventLog } from '../../examples/recipes/servers/ev
 import { createFastifyApp } from '../../examples/recipes/servers/fastify'
 import { createHonoApp } from '../../examples/recipes/servers/hono'
 import { createNodeServer } from '../../examples/recipes/servers/node-http'
-import { closeClients, startClient, watch } from '../behaviour/channels/watch'
+import { closeClients, startClient, startStill, watch } from '../behaviour/channels/watch'
 import { closeSources, record } from '../behaviour/reconnecting-event-source/recorder'
 import { closeProxies, startFaultProxy } from '../support/fault-proxy'
 import { until } from '../support/until'
@@ -107,16 +107,25 @@ describe.each(Object.keys(servers))('%s', (name) => {
   })
 
   test('sends heartbeats, so that a connection that died is noticed', async () => {
-    const { log, proxy, client, url } = await start(name, 40)
+    const { log, proxy, url } = await start(name, 40)
+    const { client, clock } = startStill()
     const patient = defineChannel<unknown, StreamEvent>({ key: url, stream: url, idleTimeout: 300 })
     const watched = watch(client, patient)
     await until(() => watched.state.status === 'live')
-    const begun = performance.now()
-    await until(() => performance.now() - begun > 700, 'a silence of more than `idleTimeout`')
+    // A silence of more than `idleTimeout`, but for heartbeats.
+    for (let ms = 0; ms < 1_000; ms += 50) {
+      const before = proxy.bytes
+      await until(() => proxy.bytes > before, 'a heartbeat')
+      await clock.advance(50)
+    }
+    expect(watched.statuses).toEqual(['connecting', 'live'])
     expect(proxy.connections).toBe(1)
     proxy.breakAll('stall')
     log.append('n', 1)
-    await until(() => watched.events.length === 1)
+    await until(async () => {
+      await clock.advance(50)
+      return watched.events.length === 1
+    })
     expect(watched.states.map(({ error }) => error?.code)).toContain('idle')
   })
 

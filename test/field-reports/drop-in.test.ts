@@ -72,6 +72,16 @@ describe('a request', () => {
   })
 })
 
+// https://github.com/node-fetch/node-fetch/issues/1204
+test('a header without a value is not sent, and not as a word', async () => {
+  const server = await startServer(({ headers }, response) => response.end(JSON.stringify(headers)))
+  const none = { 'x-none': undefined } as never
+  const client = makeClient({ baseUrl: server.origin, headers: none })
+  const sent = await client.json('/a', { headers: { 'x-one': '1', ...(none as object) } })
+  expect(sent).toMatchObject({ 'x-one': '1' })
+  expect(sent).not.toHaveProperty('x-none')
+})
+
 describe('a body that can be read once', () => {
   test.each([
     ['a retry', 503, { retry: 3 }],
@@ -181,6 +191,8 @@ describe('a `fetch` that was given', () => {
     ['arrayBuffer', { arrayBuffer: async () => new TextEncoder().encode('{"n":1}').buffer }],
     ['text', { text: async () => '{"n":1}' }],
     ['json', { json: async () => ({ n: 1 }) }],
+    // https://github.com/jefflau/jest-fetch-mock/issues/62
+    ['json and headers to be asked one by one', { json: async () => ({ n: 1 }), headers: { get: () => null } }],
   ])('and whose answer has no more than `%s` is read by that', async (_, methods) => {
     const answer = { ok: true, status: 200, ...methods }
     const client = makeClient({ fetch: (async () => answer) as never })

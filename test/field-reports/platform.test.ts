@@ -4,6 +4,7 @@
  * its promises, arrays and errors are not those of `fetch`.
  */
 import '../support/dom'
+import { runInContext } from 'node:vm'
 import { act, createElement } from 'react'
 import { createRoot } from 'react-dom/client'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -94,7 +95,7 @@ async function use({ createClient, defineChannel, react, vue, ReconnectingEventS
     source: !!shown.source,
   })
   await until(() => told.length > 1 && polled.length > 1 && shown.react && shown.vue && shown.source, {
-    within: 3_000,
+    within: 15_000,
   }).catch(() => {})
   await act(() => root.unmount())
   app.unmount()
@@ -125,4 +126,41 @@ describe.each(Object.entries(ways))('a platform with one of them %s', (_, way) =
   test.each(PIECES)('%s: does all the rest', async (name) => {
     expect(await use(loadInto(page(way(name)), isBuilt))).toEqual(everything)
   })
+})
+
+// https://github.com/preactjs/preact/issues/5109
+// https://github.com/Agoric/SES/issues/136
+test('a platform whose built-in objects are frozen does all, and its errors have their name', async () => {
+  const realm = page()
+  runInContext(
+    'for (const of of [Object, Function, Array, Error, TypeError, Promise, Map, Set, Date, RegExp, String]) Object.freeze(of.prototype)',
+    realm,
+  )
+  const loaded = loadInto(realm, isBuilt)
+  expect(await use(loaded)).toEqual(everything)
+  expect(new loaded.MillraceError('gap', 'lost')).toMatchObject({ name: 'MillraceError', code: 'gap', message: 'lost' })
+})
+
+test('a platform that knows nothing younger than ES2022 does all', async () => {
+  const realm = page()
+  runInContext(
+    `for (const name of ['findLast', 'findLastIndex', 'toSorted', 'toReversed', 'toSpliced', 'with']) delete Array.prototype[name]
+    for (const name of ['groupBy', 'withResolvers', 'try']) for (const of of [Object, Map, Promise]) delete of[name]
+    for (const name of ['union', 'difference', 'intersection', 'isSubsetOf']) delete Set.prototype[name]`,
+    realm,
+  )
+  expect(await use(loadInto(realm, isBuilt))).toEqual(everything)
+})
+
+// https://github.com/facebook/react-native/issues/45030
+test('a platform whose URLs cannot be changed does all', async () => {
+  const fixed = page((realm) => {
+    const parts = ['hash', 'host', 'hostname', 'href', 'pathname', 'port', 'protocol', 'search']
+    realm.URL = class extends URL {}
+    for (const part of parts) {
+      const { get } = Object.getOwnPropertyDescriptor(URL.prototype, part)!
+      Object.defineProperty((realm.URL as typeof URL).prototype, part, { get: get!, set: undefined as never })
+    }
+  })
+  expect(await use(loadInto(fixed, isBuilt))).toEqual(everything)
 })

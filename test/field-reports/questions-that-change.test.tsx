@@ -1,5 +1,6 @@
 /** Public reports of other libraries about components whose question changes, is asked twice, or is asked while away. */
 import '../support/dom'
+import { defineChannel } from 'millrace'
 import { useChannel, useJson } from 'millrace/react'
 import * as forVue from 'millrace/vue'
 import { Suspense, startTransition, useState } from 'react'
@@ -8,7 +9,7 @@ import { computed, defineComponent, effectScope, h, nextTick, ref } from 'vue'
 import { closeClients, json, startClient } from '../behaviour/channels/watch'
 import { render, unmountAll } from '../behaviour/react/render'
 import { mount, unmountAll as unmountApps } from '../behaviour/vue/app'
-import { closeServers, startServer } from '../support/http-server'
+import { closeServers, startServer, startStream } from '../support/http-server'
 import { until } from '../support/until'
 
 afterEach(unmountAll)
@@ -186,4 +187,24 @@ test('Vue: outside of any component and scope a page is told so, once, and is se
   await until(() => one?.data.value?.path === '/one' && other?.data.value?.path === '/other')
   const told = warned.mock.calls.filter(([text]) => String(text).includes('effectScope'))
   expect(told).toHaveLength(1)
+})
+
+// https://github.com/TanStack/query/pull/1578
+test('React: what only a handler reads is what is known then, though nothing has rendered since', async () => {
+  const server = await startServer((_, response) => startStream(response).write('data: news\n\n'))
+  const { client } = startClient()
+  const channel = defineChannel({ key: 'news', stream: server.url('/news') })
+  let renders = 0
+  let onClick = (): unknown => undefined
+  function Button() {
+    renders += 1
+    const news = useChannel(channel)
+    onClick = () => news.data
+    return null
+  }
+  const News = () => <p>{String(useChannel(channel).data)}</p>
+  const page = render([<Button key="b" />, <News key="n" />], client)
+  await until(() => page.text === 'news')
+  expect(renders).toBe(1)
+  expect(onClick()).toBe('news')
 })

@@ -14,7 +14,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { settledHeap } from '../support/heap'
 import { closeServers, startServer, startStream, type TestServer } from '../support/http-server'
 import { createTestClock, type TestClock } from '../support/test-clock'
-import { until } from '../support/until'
+import { until, within } from '../support/until'
 
 const cleanups: (() => void)[] = []
 
@@ -117,14 +117,14 @@ describe('1: two hooks on one endpoint, each with a timer', () => {
 
 describe('3: a breaker with a threshold of 15 ms of processing', () => {
   /** What was deployed: it times the handler, and never looks at how often it runs. */
-  function createTimingBreaker(threshold: number) {
+  function createTimingBreaker(threshold: number, now: () => number) {
     let slow = 0
     return {
       run(work: () => void): boolean {
         if (slow >= 3) return false
-        const begun = performance.now()
+        const begun = now()
         work()
-        if (performance.now() - begun > threshold) slow += 1
+        if (now() - begun > threshold) slow += 1
         return true
       },
     }
@@ -132,12 +132,17 @@ describe('3: a breaker with a threshold of 15 ms of processing', () => {
 
   test('never opens while requests run away', async () => {
     const server = await startBoard()
-    const breaker = createTimingBreaker(15)
+    // What a handler takes on a machine that has nothing else to do.
+    let time = 0
+    const breaker = createTimingBreaker(15, () => time)
+    const handle = () => {
+      time += 1
+    }
     let refused = 0
     const loop = async (): Promise<void> => {
       const response = await fetch(server.url('/api/sessions'))
-      const body = await response.json()
-      if (!breaker.run(() => void body)) refused += 1
+      await response.json()
+      if (!breaker.run(handle)) refused += 1
       else if (server.requests.length < 120) await loop()
     }
     await loop()
@@ -167,7 +172,7 @@ describe('3: a breaker with a threshold of 15 ms of processing', () => {
       while (performance.now() < until);
     }
     every(10, block)
-    await until(() => alerts.some(({ code }) => code === 'pressure'), { within: 8_000 })
+    await until(() => alerts.some(({ code }) => code === 'pressure'), { within: 20_000 })
     expect(alerts.find(({ code }) => code === 'pressure')).toMatchObject({ limit: 30 })
   })
 })
@@ -217,7 +222,7 @@ describe('5: handling an event causes a fetch that causes an event', () => {
       void client.refresh(channel).catch(() => {})
     }
     client.subscribe(channel, { next }, { label: 'ActiveUsers' })
-    await until(() => alerts.some(({ code }) => code === 'request-rate'), { within: 8_000 })
+    await until(() => alerts.some(({ code }) => code === 'request-rate'), { within: 20_000 })
     await wait(200)
     // What a minute allows, and the first one.
     expect(reads()).toBeLessThanOrEqual(22)
@@ -351,19 +356,19 @@ describe('7: one switch for everything', () => {
 
 describe('8: a breaker that counts its own refusals', () => {
   /** What was deployed: whatever rejects is a failure, the breaker's own refusal too, and each one prolongs it. */
-  function createSelfishBreaker(cooldown: number) {
+  function createSelfishBreaker(cooldown: number, now: () => number) {
     let failures = 0
     let openUntil = 0
     return async (run: () => Promise<Response>): Promise<Response> => {
       try {
-        if (performance.now() < openUntil) throw new Error('open')
+        if (now() < openUntil) throw new Error('open')
         const response = await run()
         if (!response.ok) throw new Error('failed')
         failures = 0
         return response
       } catch (error) {
         failures += 1
-        if (failures >= 5) openUntil = performance.now() + cooldown
+        if (failures >= 5) openUntil = now() + cooldown
         throw error
       }
     }
@@ -372,7 +377,8 @@ describe('8: a breaker that counts its own refusals', () => {
   test('keeps itself open long after the server is well', async () => {
     let isDown = true
     const server = await startServer((_, response) => response.writeHead(isDown ? 500 : 200).end())
-    const breaker = createSelfishBreaker(100)
+    let time = 0
+    const breaker = createSelfishBreaker(100, () => time)
     const ask = () =>
       breaker(() => fetch(server.url('/a'))).then(
         () => 'well',
@@ -381,11 +387,7 @@ describe('8: a breaker that counts its own refusals', () => {
     for (let n = 0; n < 5; n += 1) await ask()
     isDown = false
     const outcomes: string[] = []
-    const end = performance.now() + 500
-    while (performance.now() < end) {
-      outcomes.push(await ask())
-      await wait(20)
-    }
+    for (; time < 500; time += 20) outcomes.push(await ask())
     expect(new Set(outcomes)).toEqual(new Set(['failed']))
     expect(server.requests).toHaveLength(5)
   })
@@ -397,13 +399,11 @@ describe('8: a breaker that counts its own refusals', () => {
     for (let n = 0; n < 5; n += 1) await client.fetch(server.url(`/a?${n}`))
     isDown = false
     const begun = performance.now()
-    const status = await until(
-      () =>
-        client.fetch(server.url('/a')).then(
-          (response) => response.status,
-          () => undefined,
-        ),
-      { within: 2_000 },
+    const status = await until(() =>
+      client.fetch(server.url('/a')).then(
+        (response) => response.status,
+        () => undefined,
+      ),
     )
     expect(status).toBe(200)
     expect(performance.now() - begun).toBeGreaterThan(60)
@@ -538,9 +538,9 @@ describe('11: limits that throw at once', () => {
     expect(outcomes.filter(({ status }) => status === 'rejected')).toEqual([])
     expect(server.mostOpenStreams).toBeLessThanOrEqual(6)
     await expect(client.json(server.url('/a?one more'))).rejects.toMatchObject({ code: 'runaway' })
-    const begun = performance.now()
-    expect(await client.json(server.url('/a'), {}, { ttl: 60_000 })).toBe(known)
-    expect(performance.now() - begun).toBeLessThan(100)
+    // The gate stays closed for 10 s.
+    expect(await within(5_000, client.json(server.url('/a'), {}, { ttl: 60_000 }), 'what is cached')).toBe(known)
+    await expect(client.json(server.url('/a?one more'))).rejects.toMatchObject({ code: 'runaway' })
   })
 })
 

@@ -146,7 +146,7 @@ async function askForAll(
       await pass()
       return names.filter((name) => !told.has(name))
     },
-    { accept: (left) => left.length === 0, what: 'everybody to be told', within: 10_000 },
+    { accept: (left) => left.length === 0, what: 'everybody to be told', within: 20_000 },
   )
   heard.tell('stats', client.stats())
   heard.tell('health', client.health())

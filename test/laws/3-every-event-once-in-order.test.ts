@@ -19,7 +19,7 @@ describe.concurrent('every event arrives once and in order, whatever the server 
   afterAll(closeServers)
 
   const servers: Server[] = ['replays', 'replays, with a snapshot', 'has ids but replays nothing', 'has no ids']
-  test.each(servers)('from a server that %s', { timeout: 40_000 }, async (server) => {
+  test.each(servers)('from a server that %s', { timeout: 4 * 60_000 }, async (server) => {
     const events = server.startsWith('replays') ? 3_000 : 1_000
     const survives = (seed: number) => surviveChaos(startClient(patient).client, { seed, server, events, faults: 16 })
     await fc.assert(fc.asyncProperty(fc.nat(), survives), { numRuns: 2, seed: 20, endOnFailure: true })

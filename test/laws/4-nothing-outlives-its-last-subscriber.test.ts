@@ -33,7 +33,7 @@ async function openAndClose(client: Client, server: TestServer, from: number, co
     }),
   )
   const watched = channels.map((channel) => watch(client, channel))
-  await until(() => watched.every(({ events }) => events.length === 1), { what: 'an event each', within: 10_000 })
+  await until(() => watched.every(({ events }) => events.length === 1), { what: 'an event each', within: 20_000 })
   expect(server.openStreams).toBe(count / 20)
   for (const { unsubscribe } of watched) unsubscribe()
   await until(() => client.stats().channels.length === 0 && server.openStreams === 0, 'the end of all')

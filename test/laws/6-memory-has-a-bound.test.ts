@@ -520,7 +520,7 @@ describe('a client that worked for a long time', () => {
     await until(async () => (await settledHeap()) - before, {
       accept: (grown) => grown < 700_000,
       what: 'a heap that is as small as before',
-      within: 10_000,
+      within: 20_000,
     })
   })
 

@@ -68,7 +68,7 @@ export async function surviveChaos(client: Client, { seed, server, events, fault
   }, 4)
   const told = () => `${server}, seed ${seed}, faults ${JSON.stringify(script.log)}`
   try {
-    await until(() => script.log.length >= faults, { what: `all faults: ${told()}`, within: 20_000 })
+    await until(() => script.log.length >= faults, { what: `all faults: ${told()}`, within: 60_000 })
     clearInterval(feed)
     while (journal.events.length < events) journal.append(numbered(journal))
     await settled(journal, script, () => ({ heard, reached }), server, told)
@@ -114,7 +114,7 @@ async function settled(
   }
   await until(read, {
     what: `the last of ${journal.events.length} events, ${inspectSeen(seen())}: ${told()}`,
-    within: 14_000,
+    within: 40_000,
   }).catch(() => {
     throw new Error(`Of ${journal.events.length} events ${inspectSeen(seen())}: ${told()}`)
   })

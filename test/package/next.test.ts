@@ -39,7 +39,7 @@ describe('the App Router of Next.js', () => {
       },
     )
     const url = `http://127.0.0.1:${port}/`
-    await until(async () => (await fetch(url)).ok, { what: 'Next.js to answer', within: 20_000 })
+    await until(async () => (await fetch(url)).ok, { what: 'Next.js to answer', within: 60_000 })
     for (let request = 0; request < 5; request += 1) {
       const html = await (await fetch(url)).text()
       expect(html).toContain('<main id="visitors" title="made on the server">')
@@ -50,7 +50,7 @@ describe('the App Router of Next.js', () => {
 
     const page = await browser.openPage(url)
     const shown = page.locator('.visitors')
-    await until(async () => (await page.locator('.visitors[title=live]').count()) === 2, { within: 10_000 })
+    await until(async () => (await page.locator('.visitors[title=live]').count()) === 2, { within: 30_000 })
     live.send('anna')
     const all = 'nobody yet,anna'
     await until(async () => (await shown.allTextContents()).join(' ') === `${all} ${all}`)

@@ -36,14 +36,14 @@ describe('the package in Node, with nothing else installed', () => {
 
   test.each(['use.mjs', 'use.cjs'])('follows a stream to its end, and then the process ends: %s', async (file) => {
     const server = await startNumbers()
-    const output = await project.run('node', [file, server.url('/stream')], { within: 15_000 })
+    const output = await project.run('node', [file, server.url('/stream')], { within: 30_000 })
     expect(output.trim().split('\n')).toEqual(['event 1', 'event 2', 'event 3', 'state complete'])
     expect(server.requests).toHaveLength(1)
   })
 
   test('is one client and one connection over its ESM and its CommonJS build', async () => {
     const server = await startNumbers()
-    const output = await project.run('node', ['both.mjs', server.url('/stream')], { within: 15_000 })
+    const output = await project.run('node', ['both.mjs', server.url('/stream')], { within: 30_000 })
     expect(JSON.parse(output)).toEqual({
       copies: 2,
       clients: 1,

@@ -51,14 +51,14 @@ test('workerd of the oldest compatibility date', async () => {
   const workerd = `node_modules/@cloudflare/${built}/bin/workerd`
   const running = project.start(workerd, ['serve', 'workerd.capnp', '--control-fd=1'])
   const port = await until(() => /"socket":"http","port":(\d+)/.exec(running.output)?.[1], {
-    within: 20_000,
+    within: 60_000,
   })
   const answer = await fetch(`http://127.0.0.1:${port}/?origin=${server.origin}`)
   expect(JSON.parse(await answer.text())).toEqual({ asked: city, fetched: city, streamed: city, source: city })
 })
 
 test('React Native: what is whole can be had, a stream says why it cannot', async () => {
-  const output = await project.run('node', ['react-native.cjs', server.origin], { within: 20_000 })
+  const output = await project.run('node', ['react-native.cjs', server.origin], { within: 60_000 })
   const told = Object.fromEntries(
     output
       .trim()

@@ -28,7 +28,7 @@ describe('the core', () => {
     ['Deno', 'node_modules/.bin/deno', ['run', '--no-prompt', '--allow-net']],
   ])('follows, resumes, polls and lets the process end: %s', async (_, runtime, args) => {
     const journal = await startJournal()
-    const running = project.start(runtime, [...args, 'smoke.js', journal.server.origin], { within: 30_000 })
+    const running = project.start(runtime, [...args, 'smoke.js', journal.server.origin], { within: 50_000 })
     const told = () => running.output.split('\n').flatMap((line) => (line.startsWith('[') ? [JSON.parse(line)] : []))
     const of = (what: string) => told().flatMap(([kind, value]) => (kind === what ? [value] : []))
     const isOver = running.ended.then((code) => {
@@ -36,14 +36,14 @@ describe('the core', () => {
     })
     const orOver = <T>(wait: Promise<T>) => Promise.race([wait, isOver.then(() => wait)])
 
-    await orOver(until(() => journal.open === 1, { within: 15_000 }))
+    await orOver(until(() => journal.open === 1, { within: 30_000 }))
     for (let n = 0; n < 3; n += 1) journal.append()
     await orOver(until(() => of('event').length === 3))
     journal.drop()
     await orOver(until(() => journal.connections === 2 && journal.open === 1))
     for (let n = 0; n < 3; n += 1) journal.append()
-    await orOver(until(() => of('timers').length === 1, { within: 10_000 }))
-    await within(3_000, isOver, 'the process to end by itself')
+    await orOver(until(() => of('timers').length === 1, { within: 20_000 }))
+    await within(10_000, isOver, 'the process to end by itself')
 
     expect(of('event')).toEqual([1, 2, 3, 4, 5, 6].map((n) => [`${n}`, n]))
     expect(of('status')).toEqual(expect.arrayContaining(['live 0', 'reconnecting 1']))

@@ -68,16 +68,27 @@ export async function startNginx(server: string, { tls = false, http = '' } = {}
   }
 
   async function reload(): Promise<void> {
-    const before = workers()
+    const before = new Set(workers().map(({ pid }) => pid))
     child?.kill('SIGHUP')
-    await until(() => workers().some((pid) => !before.includes(pid)), 'a new worker')
+    // An old worker accepts connections until it has heard of it, and what it is given then may be lost.
+    await until(
+      () => {
+        const old = workers().filter(({ pid }) => before.has(pid))
+        return workers().length > old.length && old.every(({ title }) => /shutting down/.test(title))
+      },
+      { what: 'new workers alone to accept' },
+    )
   }
 
-  /** By their ids, the children of nginx's own process. */
-  function workers(): string[] {
-    return execFileSync('ps', ['-o', 'pid=', '--ppid', `${child?.pid}`], { encoding: 'utf8' })
+  /** The children of nginx's own process. */
+  function workers(): { pid: string; title: string }[] {
+    return execFileSync('ps', ['-o', 'pid=,args=', '--ppid', `${child?.pid}`], { encoding: 'utf8' })
       .split('\n')
       .filter(Boolean)
+      .map((line) => {
+        const [, pid, title] = /^ *(\d+) (.*)$/.exec(line)!
+        return { pid: pid!, title: title! }
+      })
   }
 
   async function stop(): Promise<void> {

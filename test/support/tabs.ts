@@ -191,14 +191,14 @@ export async function serveTabs({
       await until(
         async () =>
           (await Promise.all(tabs.map(({ read }) => read()))).every(({ states }) => states.at(-1)?.status === 'live'),
-        { what: 'live in every tab', within: 8_000 },
+        { what: 'live in every tab', within: 20_000 },
       )
       await until(() => streams.size === 1, 'one connection')
     },
     /** Fails unless every tab has every event from `first` on, each once and in order. */
     async hasAll(tab: ReadableTab, first = 1): Promise<number[]> {
       const wanted = Array.from({ length: last - first + 1 }, (_, n) => n + first)
-      await until(async () => (await tab.read()).ids.at(-1) === last, { what: `event ${last}`, within: 10_000 })
+      await until(async () => (await tab.read()).ids.at(-1) === last, `event ${last}`)
       const { ids: got } = await tab.read()
       if (got.join() !== wanted.join()) throw new Error(`Expected ${first}..${last}, each once, got ${compact(got)}`)
       return got

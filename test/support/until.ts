@@ -5,7 +5,7 @@ interface Wait<T> {
   accept?: (value: T) => boolean
   /** For the failure message: "waited for ..." */
   what?: string
-  /** ms until it fails. */
+  /** ms until it fails: what a loaded machine may take, which a test that passes does not wait for. */
   within?: number
 }
 
@@ -14,12 +14,18 @@ const later = setTimeout
 const cancel = clearTimeout
 const monotonic = performance.now.bind(performance)
 
+const PATIENCE = 15_000
+
 /**
  * Reads a value again and again until it is accepted, and resolves with it. While `read` throws (an `expect`, say) it
  * goes on too. The failure tells what was seen last.
  */
 export async function until<T>(read: () => T | Promise<T>, wait: Wait<T> | string = {}): Promise<T> {
-  const { accept = Boolean, what = read.toString(), within = 5_000 } = typeof wait === 'string' ? { what: wait } : wait
+  const {
+    accept = Boolean,
+    what = read.toString(),
+    within = PATIENCE,
+  } = typeof wait === 'string' ? { what: wait } : wait
   const deadline = monotonic() + within
   let seen = ''
   for (;;) {
@@ -44,7 +50,7 @@ export function untilEvent<E extends Event = Event>(
   type: string,
   {
     accept = () => true,
-    within = 5_000,
+    within = PATIENCE,
     state,
   }: { accept?: (event: E) => boolean; within?: number; state?: () => unknown } = {},
 ): Promise<E> {

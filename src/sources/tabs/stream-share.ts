@@ -5,6 +5,7 @@
  * A channel between tabs is ordered for each sender: a welcome answers for all that its leader has said before it. What a
  * leader no longer knows a tab fetches by a connection of its own, until that meets what the leader has.
  */
+import { lastIndexOf } from '../../primitives/plain'
 import { soon } from '../../primitives/platform'
 import type { Message } from '../../stream/messages'
 import type { SourceContext } from '../source-context'
@@ -199,7 +200,7 @@ export const shareStream =
 
     /** The first of a leader's events that this tab need not fetch; -1 if it cannot tell. */
     function placeIn(events: readonly Message[]): number {
-      const here = events.findLastIndex(({ lastEventId }) => lastEventId === core.cursor())
+      const here = lastIndexOf(events, ({ lastEventId }) => lastEventId === core.cursor())
       return here >= 0 ? here + 1 : events.findIndex(({ lastEventId }) => core.since(lastEventId))
     }
 

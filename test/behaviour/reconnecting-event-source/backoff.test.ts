@@ -36,7 +36,7 @@ async function failures(count: number, url: string, backoff: NonNullable<Init['b
       return response
     },
   })
-  await until(() => recording.errors.length >= count, { what: `${count} failures`, within: 8_000 })
+  await until(() => recording.errors.length >= count, `${count} failures`)
   return recording.errors
     .slice(0, count)
     .map(({ retryAt, delay }, index) => ({ sinceAnswer: retryAt! - answers[index]!, fromEvent: delay! }))

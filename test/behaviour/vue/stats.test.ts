@@ -38,7 +38,7 @@ test('show what the client knows, 4 times a second at most, whatever happens', a
   }
   // The first is shown at once; 8 of them take 7 pauses.
   expect(updates.at(-1)! - updates[0]!).toBeGreaterThan(7 * 240)
-  expect(performance.now() - start).toBeLessThan(7 * 240 * 3)
+  expect(performance.now() - start).toBeLessThan(7 * 1_000)
   // The last thing that happened is shown, though nothing happens after it.
   const { events } = client.stats().channels[0]!
   await until(() => shown.text === `${events}`)
