@@ -7,10 +7,16 @@ import { backoffDelay } from '../primitives/backoff'
 import { callbackError } from '../primitives/callback'
 import { check } from '../primitives/check'
 import { isMillraceError, type MillraceError } from '../primitives/errors'
-import { headersOf, isRetryableStatus, networkError, retryAfterOf, statusError } from '../primitives/http'
+import {
+  headersOf,
+  isRetryableStatus,
+  isSecretHeader,
+  networkError,
+  retryAfterOf,
+  statusError,
+} from '../primitives/http'
 import { coordinationOptions } from '../primitives/options'
 import { attempt as attempted } from '../primitives/platform'
-import { isSecretHeader } from '../primitives/secret-headers'
 import { shareStructure } from '../primitives/structural-sharing'
 import { untilAborted } from '../primitives/until-aborted'
 import { isReadable, readBody, readJson, validateBody } from './body'

@@ -6,6 +6,11 @@ import { attempt, loadHeaders } from './platform'
 export const isRetryableStatus = (status: number): boolean =>
   status >= 500 || status === 408 || status === 425 || status === 429
 
+const SECRET = /auth|cookie|token|secret|session|key|credential|passw|jwt|[cx]srf|signature/i
+
+/** Whether a header of this name is likely to say who asks: what was asked with it is not for everybody. */
+export const isSecretHeader = (name: string): boolean => SECRET.test(name)
+
 /** An answer of a `fetch` that was given, such as a mock, may have none. */
 export const headersOf = ({ headers }: Response): Headers => headers ?? new Headers()
 
@@ -79,7 +84,7 @@ export function toHeaders(given: HeadersInit | undefined): Headers {
   try {
     return new Headers(given)
   } catch {
-    throw configError('headers of letters, digits and dashes, with values of one line of Latin-1', 'others')
+    throw configError('headers with ASCII names and values of one line in Latin-1', 'others')
   }
 }
 
