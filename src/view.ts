@@ -10,6 +10,7 @@ import { tell } from './primitives/callback'
 import { type MillraceError, reportException } from './primitives/errors'
 import { fingerprint } from './primitives/fingerprint'
 import { toHeaders } from './primitives/http'
+import { soon } from './primitives/platform'
 import { urlKey } from './primitives/url'
 import { type ChannelState, failed, stateOf } from './registry/channel-state'
 import { type Channel, type CommonOptions, defineChannel, definitionOf } from './registry/define-channel'
@@ -238,7 +239,7 @@ function renewLater(
   before: Channel<unknown, unknown>,
   now: Channel<unknown, unknown>,
 ): void {
-  queueMicrotask(() => ((client ?? channelClient()) as Partial<Subscribing>)[renew]?.(before, now))
+  soon(() => ((client ?? channelClient()) as Partial<Subscribing>)[renew]?.(before, now))
 }
 
 /** A component shows what cannot be had: nothing is thrown while it renders. */

@@ -92,7 +92,7 @@ export function withChannels(context: ClientContext): ClientContext & Channels {
 
 function createChannels(context: ClientContext & Network): Channels {
   const { settings, emitter, alert, gate, requests } = context
-  const platform = (context.tabPlatform ?? browserTabs)()
+  const platform = context.tabPlatform ?? browserTabs()
   const tabs = platform && createTabs(platform, context.clock, alert)
   const conditions = createConditions()
   const pageSlots = createStreamSlots()

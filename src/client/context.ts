@@ -49,12 +49,12 @@ export interface ClientContext extends NetworkContext, Partial<Network>, Partial
   memory: number
   closed?: MillraceError
   /** Other tabs than the browser's, for tests. */
-  readonly tabPlatform?: (() => TabPlatform | undefined) | undefined
+  readonly tabPlatform: TabPlatform | undefined
   /** A timer came so many ms late. */
   onTimer?: (lateBy: number) => void
 }
 
-export function createContext(options: ClientOptions, tabPlatform?: ClientContext['tabPlatform']): ClientContext {
+export function createContext(options: ClientOptions, tabPlatform?: TabPlatform): ClientContext {
   const settings = settingsOf(options)
   const clock = trackTimers(options.clock ?? systemClock, (lateBy) => context.onTimer?.(lateBy))
   const emitter = createEmitter<ClientEvents>()

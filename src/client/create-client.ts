@@ -1,11 +1,12 @@
 import type { TabPlatform } from '../sources/tabs/platform'
 import type { Client, ClientOptions } from './api'
 import { channels } from './channels'
-import { type ClientContext, createContext } from './context'
+import { createContext } from './context'
 import { identity } from './identity'
 import { invalidation } from './invalidate'
 import { bring, carrying, type Parts } from './parts'
 import { requests } from './requests'
+import { checkOptions } from './settings'
 import { statistics } from './stats'
 import { onOff } from './switch'
 
@@ -34,14 +35,11 @@ export const everything: Parts = {
  * ```
  */
 export function createClient(options: ClientOptions = {}): Client {
-  return compose(createContext(options))
+  return composeClient(options)
 }
 
 /** The same with other tabs than the browser's, for tests. */
-export function composeClient(options: ClientOptions, tabs: TabPlatform | undefined): Client {
-  return compose(createContext(options, () => tabs))
-}
-
-function compose(context: ClientContext): Client {
-  return bring(carrying(context), everything) as Client
+export function composeClient(options: ClientOptions, tabs?: TabPlatform): Client {
+  checkOptions(options)
+  return bring(carrying(createContext(options, tabs)), everything) as Client
 }

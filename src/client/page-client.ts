@@ -13,7 +13,7 @@ import { createContext } from './context'
 import { everything } from './create-client'
 import { bring, type Carrier, canHave, carrying, type Parts } from './parts'
 import { requests } from './requests'
-import { type Configurable, reconfiguration, reconfigure } from './settings'
+import { type Configurable, checkOptions, reconfiguration, reconfigure } from './settings'
 import { statistics } from './stats'
 
 const place = Symbol.for('millrace')
@@ -63,6 +63,7 @@ export function getClient(): Client {
  * ```
  */
 export function configure(options: ClientOptions): Client {
+  checkOptions(options)
   if (holder[place] && Object.keys(options).length > 0)
     pageClient<Configurable>({ [reconfigure]: reconfiguration })[reconfigure](options)
   return pageClient(everything, options)

@@ -32,10 +32,15 @@ const flagsOn: ClientSettings['flags'] = {
 }
 const defaultThresholds: Thresholds = { errorRate: 0.05, memory: 50_000_000, lag: 500, alertEvery: 60_000 }
 
-export function settingsOf(options: ClientOptions): ClientSettings {
+/** @throws MillraceError `config` for an option that is not what it must be */
+export function checkOptions(options: ClientOptions): void {
   check(clientOptions, options)
   for (const group of Object.keys(clientGroups) as (keyof typeof clientGroups)[])
     check(clientGroups[group], options[group], `${group}.`)
+}
+
+/** Of options that were checked. */
+export function settingsOf(options: ClientOptions): ClientSettings {
   const { environment = detectEnvironment(), identity = null, debug = false, origins = [], headers } = options
   const { interval = INTERVALS[environment] } = options
   const isTest = environment === 'test'
@@ -65,8 +70,7 @@ export function settingsOf(options: ClientOptions): ClientSettings {
 
 function toOrigin(given: string | URL): string {
   const origin = originOf(given)
-  if (origin === undefined)
-    throw configError("`origins` to be a list of origins, such as 'https://api.example.com'", 'another')
+  if (origin === undefined) throw configError('`origins` to be absolute URLs', 'another')
   return origin
 }
 
@@ -86,6 +90,7 @@ export function reconfiguration(context: ClientContext): Configurable {
     [reconfigure](changes) {
       const late = FIXED.find((name) => changes[name] !== undefined)
       if (late) throw configError('options that can change at run time', `\`${late}\`: call \`configure\` first`)
+      checkOptions(changes)
       const { options, settings, registry, conditions } = context
       const { identity, environment } = settings
       const flags = { ...options.flags, ...changes.flags }

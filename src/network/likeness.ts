@@ -1,5 +1,5 @@
 /** What makes two requests equal: such are one in flight, and are answered by one entry of the cache. */
-import { isSecretHeader } from '../primitives/secret-headers'
+import { isSecretHeader } from '../primitives/http'
 import type { Asked } from './asked'
 
 export interface Likeness {

@@ -26,19 +26,24 @@ export function check(rules: string, given: unknown, group = ''): void {
   if (typeof given !== 'object' || given === null)
     throw configError(`\`${group.slice(0, -1) || 'options'}: object\``, shown(given))
   const known = parsed.get(rules) ?? parse(rules)
+  const others = known.get('*')
   for (const name in given) {
     const value = (given as Record<string, unknown>)[name]
-    const rule = known.get(name) ?? known.get('*')
-    if (value !== undefined && rule && !rule.holds(value))
-      throw configError(`\`${group}${name}: ${rule.type}\``, SECRET.test(name) ? kindShown(value) : shown(value))
+    if (value === undefined) continue
+    const rule = known.get(name) ?? others
+    if (rule && !rule.holds(value))
+      throw configError(`\`${group}${name}: ${rule.type}\``, SECRET.test(name) ? kindOf(value) : shown(value))
   }
 }
 
 function parse(rules: string): Map<string, Rule> {
   const found = new Map<string, Rule>()
   for (const [, names, type] of rules.matchAll(/(\S.*): (.+)/g) as Iterable<[string, string, string]>) {
-    const tests = type.split(' | ').map(testOf)
-    for (const name of names.split(' ')) found.set(name, { type, holds: (value) => tests.some((test) => test(value)) })
+    const holds = type
+      .split(' | ')
+      .map(testOf)
+      .reduce((one, other) => (value) => one(value) || other(value))
+    for (const name of names.split(' ')) found.set(name, { type, holds })
   }
   parsed.set(rules, found)
   return found
@@ -48,17 +53,16 @@ function parse(rules: string): Map<string, Rule> {
 function testOf(type: string): Rule['holds'] {
   const members = /\{ (.+) \}/.exec(type)?.[1]?.split(', ')
   if (members) return (value) => members.every((name) => Object(value)[name] !== undefined)
-  if (!type.startsWith('number'))
-    return (value) => kindOf(value) === type || shown(value) === type || (type === 'object' && Array.isArray(value))
-  const bounds = [...type.matchAll(/([<>])(=?) (\d+)/g)].map(([, sign, equal, bound]) => ({
-    sign,
-    equal,
-    bound: Number(bound),
-  }))
-  return (value) =>
-    kindOf(value) === 'number' &&
-    !Number.isNaN(value) &&
-    bounds.every(({ sign, equal, bound }) => (value === bound ? equal : (value as number) > bound === (sign === '>')))
+  if (type.startsWith('number')) {
+    const bound = (sign: string, none: number) => Number(new RegExp(`${sign} (\\d+)`).exec(type)?.[1] ?? none)
+    const [above, least, most] = [bound('>', -Infinity), bound('>=', -Infinity), bound('<=', Infinity)] as const
+    // None of it holds for NaN.
+    return (value) => typeof value === 'number' && value > above && value >= least && value <= most
+  }
+  if (type === 'array') return Array.isArray
+  if (/^(string|boolean|function|object)$/.test(type)) return (value) => typeof value === type && value !== null
+  const only: unknown = JSON.parse(type)
+  return (value) => value === only
 }
 
 /** The defaults with what is given over them; what is given as `undefined` is not given. */
@@ -74,14 +78,11 @@ export function withDefaults<T extends object>(
 /** What came, fit for a message. */
 export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(printable(value))
-  return /number|boolean|bigint/.test(typeof value) ? String(value) : kindShown(value)
-}
-
-function kindShown(value: unknown): string {
-  const kind = kindOf(value)
-  return value == null ? kind : `${/^[ao]/.test(kind) ? 'an' : 'a'} ${kind}`
+  return value === null || /number|boolean|undefined|bigint/.test(typeof value) ? String(value) : kindOf(value)
 }
 
 function kindOf(value: unknown): string {
-  return value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value
+  if (value === null) return 'null'
+  const kind = Array.isArray(value) ? 'array' : typeof value
+  return `${/^[ao]/.test(kind) ? 'an' : 'a'} ${kind}`
 }

@@ -7,6 +7,11 @@ import { attempt, loadHeaders } from './platform'
 export const isRetryableStatus = (status: number): boolean =>
   status >= 500 || status === 408 || status === 425 || status === 429
 
+const SECRET = /auth|cookie|token|secret|session|key|credential|passw|jwt|[cx]srf|signature/i
+
+/** Whether a header of this name is likely to say who asks: what was asked with it is not for everybody. */
+export const isSecretHeader = (name: string): boolean => SECRET.test(name)
+
 /** An answer of a `fetch` that was given, such as a mock, may have none, or some that are only asked one by one. */
 export function headersOf({ headers }: Response): Headers {
   if (typeof (headers as Partial<Headers> | undefined)?.[Symbol.iterator] === 'function') return headers
@@ -84,7 +89,7 @@ export function toHeaders(given: HeadersInit | undefined): Headers {
     // A value that is not given would be sent as the word.
     return new Headers(isPlain(given) ? Object.entries(given).filter(([, value]) => value !== undefined) : given)
   } catch {
-    throw configError('headers of letters, digits and dashes, with values of one line of Latin-1', 'others')
+    throw configError('headers with ASCII names and values of one line in Latin-1', 'others')
   }
 }
 

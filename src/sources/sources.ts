@@ -1,5 +1,5 @@
 /** Which source a target is: made once for all channels that want it, and for all tabs where they may share it. */
-import { isSecretHeader } from '../primitives/secret-headers'
+import { isSecretHeader } from '../primitives/http'
 import { enterPage } from './page-sources'
 import { createSnapshot, type SnapshotSource } from './snapshot'
 import type { SourceContext } from './source-context'
