@@ -29,7 +29,8 @@ export function check(rules: string, given: unknown, group = ''): void {
   const others = known.get('*')
   for (const name in given) {
     const value = (given as Record<string, unknown>)[name]
-    if (value === undefined) continue
+    // What somebody has added to all objects of the page is no option.
+    if (value === undefined || !Object.hasOwn(given, name)) continue
     const rule = known.get(name) ?? others
     if (rule && !rule.holds(value))
       throw configError(`\`${group}${name}: ${rule.type}\``, SECRET.test(name) ? kindOf(value) : shown(value))
@@ -71,7 +72,7 @@ export function withDefaults<T extends object>(
   given: { readonly [K in keyof T]?: T[K] | undefined } = {},
 ): T {
   const chosen = { ...defaults }
-  for (const name in defaults) chosen[name] = given[name] ?? defaults[name]
+  for (const name of Object.keys(defaults) as (keyof T)[]) chosen[name] = given[name] ?? defaults[name]
   return chosen
 }
 

@@ -79,6 +79,14 @@ interface Unplaced {
   wait: Wait | undefined
 }
 
+/** A snapshot of which it was given up to wait for its place. If that turns up after all, the state is what it says. */
+interface Unplaceable {
+  readonly id: string
+  /** So many of the records came before it was asked for again: they are in the answer to that. */
+  readonly before: number
+  answer?: { readonly value: unknown }
+}
+
 /** How many events may wait: for a snapshot, or for its position. */
 const MOST_WAITING = 10_000
 /** What those that wait for a snapshot may take. */
@@ -124,8 +132,7 @@ export class Timeline {
   /** The number that was missing when a snapshot was last asked to make up for it. */
   #missed: number | undefined
   #unplaced: Unplaced | undefined
-  /** The position of a snapshot that could not be placed. */
-  #unplaceable: string | undefined
+  #unplaceable: Unplaceable | undefined
   /** Types that are not listed, while nothing else has come. */
   #unheard: string[] | undefined
   #readings: WeakMap<Message, Reading> | undefined
@@ -170,9 +177,16 @@ export class Timeline {
     if (!this.#records && !this.#unplaced && isPlain(this.#of.definition)) return this.#acceptPlain(message)
     // A snapshot without anything that waits stands there until something comes.
     if (this.#unplaced) this.#record(true, undefined)
-    for (const event of this.#eventsOf(message)) if (!this.isOver) this.#enter({ event, message, held: this.isHolding })
+    const held = this.isHolding
+    const answer = !held && this.#unplaceable?.id === message.lastEventId ? this.#unplaceable.answer : undefined
+    if (answer) this.#settle(answer.value)
+    for (const event of this.#eventsOf(message)) {
+      if (this.isOver) break
+      if (answer) this.#hand(event, false)
+      else this.#enter({ event, message, held })
+    }
     if (this.#unplaced) this.#lookForPlace(message)
-    else if (!this.isHolding) this.#at = message.lastEventId
+    else if (!held) this.#at = message.lastEventId
     return this.#told()
   }
 
@@ -199,6 +213,7 @@ export class Timeline {
   applySnapshot(value: unknown, position: Position | undefined, past: StreamPast, now: number): readonly Step[] {
     this.#now = now
     const recordedAfter = this.#records && this.#recordedAfter
+    const unplaceable = this.#unplaceable
     const records = this.#takeRecords()
     this.#unplaced = undefined
     const id = position?.id
@@ -208,17 +223,23 @@ export class Timeline {
     const earlier = id === undefined || isAmong ? undefined : past.since(id)
     const { sequence } = this.#of.definition
     const upTo = sequence && position?.sequence
-    if (id !== undefined && !isAmong && !earlier && upTo === undefined && id !== this.#unplaceable)
+    if (id !== undefined && !isAmong && !earlier && upTo === undefined && id !== unplaceable?.id)
       this.#waitForPlace({ id, value, resumed: past.resumed, missing: [], wait: undefined }, records)
     else {
       const held = records.filter((record) => record.held)
       const known = new Set(held.map(({ message }) => message))
       const before = earlier?.filter((message) => !known.has(message)) ?? []
       this.#at = records.at(-1)?.message.lastEventId || id || this.#at
+      if (unplaceable && id === unplaceable.id) unplaceable.answer = { value }
       this.#apply(
         value,
         earlier ? [...this.#recordsOf(before), ...held] : records,
-        (message, index) => (earlier ? !earlier.includes(message) : isAmong && index <= at),
+        (message, index) =>
+          earlier
+            ? !earlier.includes(message)
+            : isAmong
+              ? index <= at
+              : id !== undefined && index < (unplaceable?.before ?? 0),
         past.resumed,
         upTo,
       )
@@ -612,11 +633,18 @@ export class Timeline {
     this.#apply(value, [...contained, ...news, ...records.slice(index)], (_, at) => at < index, resumed)
   }
 
+  /** It has come to where that snapshot stands. */
+  #settle(value: unknown): void {
+    this.#unplaceable = undefined
+    this.isOver = this.#begin(value)()
+  }
+
   /** Neither does its place turn up, nor can it be fetched. A snapshot is asked for once more: it may say another one. */
   #giveUpPlace(): void {
-    this.#unplaceable = this.#unplaced?.id
+    // What came before it is asked for again, it contains by then.
+    this.#unplaceable = { id: (this.#unplaced as Unplaced).id, before: this.#records?.length ?? 0 }
     this.#unplaced = undefined
-    if (!this.#gap('the snapshot stands before what the stream began with, and what came between cannot be had'))
+    if (!this.#gap('the snapshot stands where the stream has not been, and what lies between cannot be had'))
       this.#release()
   }
 

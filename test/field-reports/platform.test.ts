@@ -141,6 +141,13 @@ test('a platform whose built-in objects are frozen does all, and its errors have
   expect(new loaded.MillraceError('gap', 'lost')).toMatchObject({ name: 'MillraceError', code: 'gap', message: 'lost' })
 })
 
+// https://github.com/pouchdb/pouchdb/issues/1262
+test('a page that has given every object a member of its own does all', async () => {
+  const realm = page()
+  runInContext('Object.prototype.each = function () {}', realm)
+  expect(await use(loadInto(realm, isBuilt))).toEqual(everything)
+})
+
 test('a platform that knows nothing younger than ES2022 does all', async () => {
   const realm = page()
   runInContext(

@@ -122,3 +122,36 @@ describe('a timeline, over random histories of events and snapshots', () => {
     )
   })
 })
+
+/** A snapshot of two events, while the stream has brought the first alone, longer than anybody waits for the second. */
+function aheadOfASlowStream(): { timeline: Timeline; told: unknown[] } {
+  const timeline = new Timeline({ definition }, undefined)
+  const told: unknown[] = []
+  const past = { resumed: false, since: () => undefined }
+  const hear = (steps: readonly Step[]) =>
+    told.push(...steps.map(({ event, alert, value }) => event?.data ?? alert ?? value))
+  timeline.expectSnapshot(true, '')
+  hear(timeline.accept(messageOf(1), 0))
+  hear(timeline.applySnapshot([1, 2], { id: 'e-2' }, past, 0))
+  // Its place does not turn up, and what comes after it cannot be had either.
+  hear(timeline.expire(0))
+  hear(timeline.expire(0))
+  timeline.expectSnapshot(true, 'e-1')
+  hear(timeline.applySnapshot([1, 2], { id: 'e-2' }, past, 0))
+  return { timeline, told }
+}
+
+describe('a snapshot that is ahead of a slow stream', () => {
+  test('contains what had come before it was asked for again', () => {
+    const { timeline, told } = aheadOfASlowStream()
+    expect(told).toEqual([[1, 2], 'gap'])
+    expect(timeline.value).toEqual([1, 2])
+    expect(timeline.isHolding).toBe(false)
+  })
+
+  test('is what the state comes to where it stands, and goes on from there', () => {
+    const { timeline } = aheadOfASlowStream()
+    expect(timeline.accept(messageOf(2), 0)).toMatchObject([{ event: { data: 2 }, value: [1, 2] }])
+    expect(timeline.accept(messageOf(3), 0)).toMatchObject([{ event: { data: 3 }, value: [1, 2, 3] }])
+  })
+})
