@@ -1,8 +1,8 @@
 /** The public state of a channel, and the one place where inner states become it. */
 import type { MillraceError } from '../primitives/errors'
 import type { PauseReason } from '../sources/conditions'
-import type { SnapshotState } from '../sources/snapshot-source'
-import type { StreamState } from '../sources/stream-source'
+import type { SnapshotState } from '../sources/snapshot'
+import type { StreamState } from '../sources/stream'
 
 /**
  * `idle`: nobody subscribes. `connecting`: on its way for the first time. `live`: the stream is open. `reconnecting`: the

@@ -5,10 +5,8 @@ import type { AlertCode } from '../primitives/alerts'
 import { callbackError } from '../primitives/callback'
 import { MillraceError } from '../primitives/errors'
 import { soon } from '../primitives/platform'
-import type { AskOptions, SnapshotSink, SnapshotSource } from '../sources/snapshot-source'
-import type { StreamSink, StreamSource, StreamState } from '../sources/stream-source'
-import { onlooker } from '../sources/tabs/onlooker'
-import type { Reconnect } from '../stream/event-stream'
+import type { SnapshotSink, SnapshotSource } from '../sources/snapshot'
+import { hasFallback, type StreamSink, type StreamSource, type StreamState } from '../sources/stream'
 import type { Message } from '../stream/messages'
 import {
   type ChannelState,
@@ -66,7 +64,6 @@ interface Joined {
 }
 
 const DEFAULT_GRACE = 1_000
-const DEFAULT_EVENT_BYTES = 2 ** 20
 const noFigures: SourceFigures = { endpoint: '', lastEventId: '', reconnects: 0, duplicates: 0 }
 
 export class LiveChannel implements StreamSink, SnapshotSink {
@@ -290,7 +287,7 @@ export class LiveChannel implements StreamSink, SnapshotSink {
       interval: () => undefined,
       maxAge: () => undefined,
       retries: () => 0,
-      asksWith: () => this.asksWith(),
+      definition: this.definition,
       askers: () => 1,
       label: () => this.key,
       onSnapshot() {},
@@ -414,12 +411,12 @@ export class LiveChannel implements StreamSink, SnapshotSink {
     const { stream } = this.definition
     const source = stream ? this.#context.sources.streamSince(stream, id) : undefined
     const sink: StreamSink = {
-      ...onlooker,
       key: this.key,
       again: true,
       label: () => this.label(),
-      maxEventBytes: () => this.maxEventBytes(),
-      streamWhenHidden: () => 'keep',
+      definition: { maxEventBytes: this.definition.maxEventBytes },
+      onRestart() {},
+      onGap() {},
       onMessages: (messages) => {
         for (const message of messages) this.#deliver(timeline.meet(message, this.#context.clock.now()))
       },
@@ -472,7 +469,7 @@ export class LiveChannel implements StreamSink, SnapshotSink {
     // In another tab, or after a take-over, one open connection may follow upon another.
     const opened = next.name === 'open' && next !== joined.open
     joined.open = next.name === 'open' ? next : undefined
-    const polls = this.hasFallback() && isGivenUp(next)
+    const polls = hasFallback(this.definition) && isGivenUp(next)
     if (polls !== joined.isPolling) {
       joined.isPolling = polls
       joined.wasPolled ||= polls
@@ -584,30 +581,6 @@ export class LiveChannel implements StreamSink, SnapshotSink {
     return this.key
   }
 
-  maxEventBytes(): number {
-    return this.definition.maxEventBytes ?? DEFAULT_EVENT_BYTES
-  }
-
-  connectTimeout(): number | undefined {
-    return this.definition.connectTimeout
-  }
-
-  reconnect(): Reconnect | undefined {
-    return this.definition.reconnect
-  }
-
-  idleTimeout(): number | false | undefined {
-    return this.definition.idleTimeout
-  }
-
-  streamWhenHidden(): 'keep' | 'pause' {
-    return this.definition.whenHidden ?? 'keep'
-  }
-
-  hasFallback(): boolean {
-    return this.definition.snapshot !== undefined && this.definition.fallback !== 'none'
-  }
-
   // The snapshot.
 
   onSnapshot(): void {
@@ -712,11 +685,6 @@ export class LiveChannel implements StreamSink, SnapshotSink {
 
   retries(): number {
     return this.#isAskedOnce() ? (this.definition.retry ?? Infinity) : Infinity
-  }
-
-  asksWith(): AskOptions {
-    const { timeout, priority, group } = this.definition
-    return { timeout, priority, group } as AskOptions
   }
 
   askers(): number {

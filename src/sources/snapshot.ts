@@ -28,7 +28,7 @@ export type SnapshotState =
   | { readonly name: 'failed'; readonly error: MillraceError }
 
 /** How one request is asked, of all that {@link Coordination} may say. */
-export type AskOptions = Pick<Coordination, 'timeout' | 'priority' | 'group'>
+export type AskOptions = Readonly<Pick<Coordination, 'timeout' | 'priority' | 'group'>>
 
 export interface SnapshotSink {
   readonly key: string
@@ -41,7 +41,8 @@ export interface SnapshotSink {
   maxAge(): number | undefined
   /** How often what has failed is tried again. */
   retries(): number
-  asksWith(): AskOptions
+  /** How it asks: read at every use. */
+  readonly definition: AskOptions
   /** How many would each have asked. */
   askers(): number
   /** Who wants it, for alerts. */
@@ -448,12 +449,11 @@ export function createSnapshot(
 
   /** Of those who say how: the most patient decides. */
   function askOptions(): AskOptions {
-    const all = listeners.map((sink) => sink.asksWith())
+    const all = listeners.map((sink) => sink.definition)
+    const { priority, group } = all.find((one) => one.priority ?? one.group) ?? {}
     const timeouts = all.map(({ timeout }) => timeout).filter((ms) => ms !== undefined)
-    return {
-      ...all.find(({ priority, group }) => priority ?? group),
-      ...(timeouts.length > 0 && { timeout: Math.max(...timeouts) }),
-    }
+    const timeout = timeouts.length > 0 ? Math.max(...timeouts) : undefined
+    return { priority, group, timeout }
   }
 
   /** Hands out an answer, or that there is nothing new, to those of whom `isFor` is true, and to nobody twice. */

@@ -20,21 +20,32 @@ import { fixedTarget, headersOf, initOf, resolveTarget, type Target } from './ta
 
 export type StreamState = ReconnectionState | HeldBack
 
+/** What a channel's definition says of its stream. */
+export interface StreamOptions {
+  /** ms. @defaultValue 45_000, from the first comment on */
+  readonly idleTimeout?: number | false | undefined
+  readonly maxEventBytes?: number | undefined
+  /** ms that an answer's head is waited for. @defaultValue as long as it takes */
+  readonly connectTimeout?: number | undefined
+  /** Whether it may be asked again by itself. @defaultValue as its method has it */
+  readonly reconnect?: Reconnect | undefined
+  readonly whenHidden?: 'keep' | 'pause' | undefined
+  /** What may be polled while the stream cannot be had. */
+  readonly snapshot?: unknown
+  readonly fallback?: 'poll' | 'none' | undefined
+}
+
+/** Whether there is a snapshot to poll while the stream cannot be had. */
+export const hasFallback = ({ snapshot, fallback }: StreamOptions): boolean =>
+  snapshot !== undefined && fallback !== 'none'
+
 /** What a channel asks of its stream, and is told by it. */
 export interface StreamSink {
   readonly key: string
   /** It wanted the stream before: connecting is background work. */
   readonly again: boolean
-  /** ms; undefined: 45 s, from the first comment on. */
-  idleTimeout(): number | false | undefined
-  maxEventBytes(): number
-  /** ms that an answer's head is waited for; undefined: as long as it takes. */
-  connectTimeout(): number | undefined
-  /** Whether it may be asked again by itself; undefined: as its method has it. */
-  reconnect(): Reconnect | undefined
-  streamWhenHidden(): 'keep' | 'pause'
-  /** Whether there is a snapshot to poll while the stream cannot be had. */
-  hasFallback(): boolean
+  /** How it wants it: read at every use. */
+  readonly definition: StreamOptions
   /** Who wants it, for alerts. */
   label(): string
   onStream(state: StreamState): void
@@ -46,10 +57,10 @@ export interface StreamSink {
   /** Events are missing, or have come twice; what came before still counts. */
   onGap(why: string): void
   /** The name of the state that it takes from another tab; undefined if it has one. */
-  wanted(): string | undefined
+  wanted?(): string | undefined
   /** The state that it gives to another tab, by name. */
-  given(): readonly [name: string, value: unknown] | undefined
-  take(states: Readonly<Record<string, unknown>>): void
+  given?(): readonly [name: string, value: unknown] | undefined
+  take?(states: Readonly<Record<string, unknown>>): void
 }
 
 export interface StreamSource {
@@ -131,33 +142,23 @@ export interface StreamShare {
   onGap(why: string): void
 }
 
-/** A listener that wants nothing for itself. */
-export const idleSink: StreamSink = {
+/** Stands in for the channels that have left, while other tabs follow what cannot be asked again. */
+const keeper: StreamSink = {
   key: '',
   again: false,
-  idleTimeout: () => undefined,
-  maxEventBytes: () => 0,
-  connectTimeout: () => undefined,
-  reconnect: () => undefined,
-  streamWhenHidden: () => 'pause',
-  hasFallback: () => false,
+  definition: {},
   label: () => '',
   onStream() {},
   onMessages() {},
   onRestart() {},
   onGap() {},
-  wanted: () => undefined,
-  given: () => undefined,
-  take() {},
 }
 
-/** Stands in for the channels that have left, while other tabs follow what cannot be asked again. */
-const keeper: StreamSink = { ...idleSink, streamWhenHidden: () => 'keep' }
-
 const nothing = (): void => {}
-const whenHidden = (sink: StreamSink): 'keep' | 'pause' => sink.streamWhenHidden()
+const whenHidden = ({ definition }: StreamSink): 'keep' | 'pause' => definition.whenHidden ?? 'keep'
 const idle: StreamState = { name: 'idle' }
 const DEFAULT_IDLE = 45_000
+const DEFAULT_EVENT_BYTES = 2 ** 20
 /** ms without an answer before a snapshot no longer waits for its stream to open. */
 const LATE = 2_000
 /** ms without an answer before a stream says so, and is stood in for by polls. */
@@ -241,7 +242,7 @@ export function createStream(
     } else if (fixed) withdrawClaim = gate.claim(endpoint, () => 0)
     listeners.add(sink)
     // It may want to be told sooner that the connection is dead.
-    if (sinks.size > 1 && sink.idleTimeout() !== undefined) stream.watchSilence()
+    if (sinks.size > 1 && sink.definition.idleTimeout !== undefined) stream.watchSilence()
   }
 
   function detach(sink: StreamSink): void {
@@ -301,15 +302,17 @@ export function createStream(
       asked: hasAsked,
       lateAfter: LATE,
       overdueAfter: tellsHeadsLate() ? undefined : OVERDUE,
-      connectTimeout: () => share?.connectTimeout() ?? least(listeners.map((sink) => sink.connectTimeout())),
+      connectTimeout: () =>
+        share?.connectTimeout() ?? least(listeners.map(({ definition }) => definition.connectTimeout)),
       reconnect() {
-        const wanted = listeners.map((sink) => sink.reconnect())
+        const wanted = listeners.map(({ definition }) => definition.reconnect)
         return STRICTEST.find((each) => wanted.includes(each)) ?? reconnectOf(method)
       },
-      maxEventBytes: () => Math.max(...listeners.map((sink) => sink.maxEventBytes())),
+      maxEventBytes: () =>
+        Math.max(...listeners.map(({ definition }) => definition.maxEventBytes ?? DEFAULT_EVENT_BYTES)),
       endpoint: endpointNow,
       idleTimeout(open, commented) {
-        const given = listeners.map((sink) => sink.idleTimeout()).filter((idle) => idle !== undefined)
+        const given = listeners.map(({ definition }) => definition.idleTimeout).filter((idle) => idle !== undefined)
         const armed = given.filter((idle) => idle !== false)
         if (armed.length > 0) return (open || tellsHeadsLate()) && Math.min(...armed)
         return open && commented && given.length === 0 && DEFAULT_IDLE
@@ -317,7 +320,8 @@ export function createStream(
       connect,
       reclassify(error) {
         // A snapshot can be polled meanwhile: a proxy's page is no reason to give the stream up for good.
-        if (error.code !== 'content-type' || !listeners.map((sink) => sink.hasFallback()).includes(true)) return error
+        if (error.code !== 'content-type' || !listeners.map(({ definition }) => hasFallback(definition)).includes(true))
+          return error
         const { message, status } = error
         const retryAfter = settings.backoff.cap
         return new MillraceError('content-type', message, { status, endpoint, retryable: true, retryAfter })

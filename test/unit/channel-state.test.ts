@@ -10,8 +10,8 @@ import {
   idle,
   isGivenUp,
 } from '../../src/registry/channel-state'
-import type { SnapshotState } from '../../src/sources/snapshot-source'
-import type { StreamState } from '../../src/sources/stream-source'
+import type { SnapshotState } from '../../src/sources/snapshot'
+import type { StreamState } from '../../src/sources/stream'
 
 const lost = new MillraceError('network', 'lost', { retryable: true })
 const html = new MillraceError('content-type', 'sent HTML', { retryable: true })

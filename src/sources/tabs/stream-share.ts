@@ -60,7 +60,7 @@ export const shareStream =
       },
       greeting() {
         askedAt = clock.elapsed()
-        const fresh = [...core.sinks].map((sink) => sink.wanted()).filter((wanted) => wanted !== undefined)
+        const fresh = [...core.sinks].map((sink) => sink.wanted?.()).filter((wanted) => wanted !== undefined)
         return { cursor: core.cursor(), fresh }
       },
       welcome({ cursor: theirs, fresh }) {
@@ -138,7 +138,7 @@ export const shareStream =
     function given(wanted: readonly unknown[]): object {
       const states: Record<string, unknown> = {}
       for (const sink of core.sinks) {
-        const [name, value] = sink.given() ?? []
+        const [name, value] = sink.given?.() ?? []
         if (name === undefined || !wanted.includes(name)) continue
         try {
           states[name] = structuredClone(value)
@@ -246,7 +246,7 @@ export const shareStream =
       core.halt()
       core.receive(events, true)
       if (typeof states === 'object' && states !== null)
-        for (const sink of [...core.sinks]) sink.take(states as Record<string, unknown>)
+        for (const sink of [...core.sinks]) sink.take?.(states as Record<string, unknown>)
       if (core.cursor() === '') core.seek(cursor as string)
       next = at
       mirror({ ...welcome, resumed: isFollowing }, at > 0)

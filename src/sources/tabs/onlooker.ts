@@ -1,1 +1,0 @@
-export { idleSink as onlooker } from '../stream'
