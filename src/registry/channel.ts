@@ -421,6 +421,7 @@ export class LiveChannel implements StreamSink, SnapshotSink {
         for (const message of messages) this.#deliver(timeline.meet(message, this.#context.clock.now()))
       },
       onStream: ({ name }) => {
+        if (name === 'open') timeline.opened()
         const isOver = name === 'failed' || name === 'complete'
         if (isOver && this.#wait?.since === id) this.#deliver(timeline.expire(this.#context.clock.now()))
       },

@@ -77,12 +77,14 @@ interface Unplaced {
   /** What was fetched: it comes after the snapshot, and before what waits. */
   readonly missing: Recorded[]
   wait: Wait | undefined
+  /** The stream is open on which that is to come: what it does not bring does not come after the snapshot. */
+  isOpen?: boolean
 }
 
 /** A snapshot of which it was given up to wait for its place. If that turns up after all, the state is what it says. */
 interface Unplaceable {
   readonly id: string
-  /** So many of the records came before it was asked for again: they are in the answer to that. */
+  /** So many of the records it contains, by what the stream has not brought when it was asked. */
   readonly before: number
   answer?: { readonly value: unknown }
 }
@@ -294,6 +296,11 @@ export class Timeline {
     else if (unplaced.wait.since === undefined) unplaced.wait = { ms: PATIENCE, since: unplaced.id }
     else this.#giveUpPlace()
     return this.#told()
+  }
+
+  /** The stream has been asked for that, and is open. */
+  opened(): void {
+    if (this.#unplaced) this.#unplaced.isOpen = true
   }
 
   /** What the stream was asked for: it comes after the snapshot, until it meets what waits. */
@@ -641,8 +648,8 @@ export class Timeline {
 
   /** Neither does its place turn up, nor can it be fetched. A snapshot is asked for once more: it may say another one. */
   #giveUpPlace(): void {
-    // What came before it is asked for again, it contains by then.
-    this.#unplaceable = { id: (this.#unplaced as Unplaced).id, before: this.#records?.length ?? 0 }
+    const { id, isOpen } = this.#unplaced as Unplaced
+    this.#unplaceable = { id, before: isOpen ? (this.#records?.length ?? 0) : 0 }
     this.#unplaced = undefined
     if (!this.#gap('the snapshot stands where the stream has not been, and what lies between cannot be had'))
       this.#release()

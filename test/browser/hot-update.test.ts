@@ -43,8 +43,10 @@ const projects = {
     component: 'Wheel.jsx',
     files: {
       'main.js': `
+        import { stats } from 'millrace'
         import { createElement, StrictMode } from 'react'
         import { createRoot } from 'react-dom/client'
+        window.stats = stats
         import { Wheel } from './Wheel.jsx'
         createRoot(document.getElementById('app')).render(createElement(StrictMode, {}, createElement(Wheel)))`,
       'Wheel.jsx': `
@@ -64,8 +66,10 @@ const projects = {
     component: 'Wheel.vue',
     files: {
       'main.js': `
+        import { stats } from 'millrace'
         import { createApp } from 'vue'
         import Wheel from './Wheel.vue'
+        window.stats = stats
         createApp(Wheel).mount('#app')`,
       'Wheel.vue': `
         <script setup>
@@ -180,7 +184,7 @@ describe.each(Object.entries(projects))('a component in %s that is edited while 
       feed.write(block(n + 2))
       await shows(`${to} live ${n + 2} 3`)
     }
-    const subscribers = () => page.evaluate<number>("globalThis[Symbol.for('millrace')].stats().subscriptions.active")
+    const subscribers = () => page.evaluate<number>('window.stats().subscriptions.active')
     expect(await subscribers()).toBe(1)
 
     // Its logic changes: React keeps the state all the same, Vue makes the component anew.

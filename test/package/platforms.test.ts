@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { closeServers, startServer, startStream, type TestServer } from '../support/http-server'
@@ -49,6 +49,13 @@ test('workerd of the oldest compatibility date', async () => {
   // Not the command of its package: that starts this one, and would be ended without it.
   const built = `workerd-${process.platform}-${process.arch === 'x64' ? '64' : process.arch}`
   const workerd = `node_modules/@cloudflare/${built}/bin/workerd`
+  const dist = 'node_modules/millrace/dist'
+  const chunks = readdirSync(join(project.folder, dist))
+    .filter((name) => /^(chunk-.*|tabs)\.js$/.test(name))
+    .map((name) => `(name = "${name}", esModule = embed "${dist}/${name}"),`)
+  expect(chunks.length).toBeGreaterThan(0)
+  const config = readFileSync(join(project.folder, 'workerd.capnp'), 'utf8')
+  project.write('workerd.capnp', config.replace(/# And its chunks.*/, chunks.join('\n')))
   const running = project.start(workerd, ['serve', 'workerd.capnp', '--control-fd=1'])
   const port = await until(() => /"socket":"http","port":(\d+)/.exec(running.output)?.[1], {
     within: 60_000,

@@ -64,7 +64,7 @@ describe.each(['esbuild', 'rollup', 'vite'])('what %s makes of the package', (bu
     ['json', new RegExp(`^src/(primitives|network|client/(requests|${BASE}))`), 0.35],
     ['coordinatedFetch', new RegExp(`^src/(primitives|network|client/(requests|${BASE}))`), 0.35],
     // Of the network it has what makes figures, and the defaults.
-    ['stats', new RegExp(`^src/(primitives|network/(breaker|endpoints|limits)|client/(stats|switch|${BASE}))`), 0.1],
+    ['stats', new RegExp(`^src/(primitives|network/(figures|limits)|client/(stats|switch|${BASE}))`), 0.1],
     ['subscribe', /^(?!src\/client\/stats|src\/(vanilla|react|vue|view|reconnecting-event-source))/, 0.95],
     ['events', /^(?!src\/client\/stats|src\/(vanilla|react|vue|view|reconnecting-event-source))/, 0.95],
   ])('is the part of the client that brings `%s`, alone', async (name, brings, most) => {

@@ -123,8 +123,9 @@ describe('a timeline, over random histories of events and snapshots', () => {
   })
 })
 
-/** A snapshot of two events, while the stream has brought the first alone, longer than anybody waits for the second. */
-function aheadOfASlowStream(): { timeline: Timeline; told: unknown[] } {
+/** A snapshot of two events, while the stream has brought the first alone, longer than anybody waits for the second.
+ * `isAnswered`: the server, asked for what comes after the second, sends nothing. */
+function aheadOfASlowStream(isAnswered = true): { timeline: Timeline; told: unknown[] } {
   const timeline = new Timeline({ definition }, undefined)
   const told: unknown[] = []
   const past = { resumed: false, since: () => undefined }
@@ -135,6 +136,7 @@ function aheadOfASlowStream(): { timeline: Timeline; told: unknown[] } {
   hear(timeline.applySnapshot([1, 2], { id: 'e-2' }, past, 0))
   // Its place does not turn up, and what comes after it cannot be had either.
   hear(timeline.expire(0))
+  if (isAnswered) timeline.opened()
   hear(timeline.expire(0))
   timeline.expectSnapshot(true, 'e-1')
   hear(timeline.applySnapshot([1, 2], { id: 'e-2' }, past, 0))
@@ -147,6 +149,12 @@ describe('a snapshot that is ahead of a slow stream', () => {
     expect(told).toEqual([[1, 2], 'gap'])
     expect(timeline.value).toEqual([1, 2])
     expect(timeline.isHolding).toBe(false)
+  })
+
+  test('is taken to be behind it where the server does not say what comes after it', () => {
+    const { timeline } = aheadOfASlowStream(false)
+    expect(timeline.value).toEqual([1, 2, 1])
+    expect(timeline.accept(messageOf(2), 0)).toMatchObject([{ value: [1, 2] }, { event: { data: 2 }, value: [1, 2] }])
   })
 
   test('is what the state comes to where it stands, and goes on from there', () => {

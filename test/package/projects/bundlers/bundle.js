@@ -21,7 +21,7 @@ const bundlers = {
   },
   async rollup() {
     const bundle = await rollup({ input: entry, logLevel: 'silent', plugins: [resolved, mapped] })
-    const { output } = await bundle.generate({ format: 'esm', sourcemap: true })
+    const { output } = await bundle.generate({ format: 'esm', sourcemap: true, inlineDynamicImports: true })
     return output[0]
   },
   async vite(minify) {

@@ -7,6 +7,7 @@ const config :Workerd.Config = (
       modules = [
         (name = "worker.js", esModule = embed "worker.js"),
         (name = "millrace.js", esModule = embed "node_modules/millrace/dist/index.js"),
+        # And its chunks, which a bundler would find by itself.
       ],
       compatibilityDate = "2021-11-03",
     )),
