@@ -20,7 +20,7 @@ import {
   isGivenUp,
   lastAsked,
 } from './channel-state'
-import type { ChannelDefinition } from './define-channel'
+import type { ChannelDefinition, StreamEvent } from './define-channel'
 import type { RegistryContext } from './registry-context'
 import { isRolledOut } from './rollout'
 import { readSnapshot, type SnapshotBody, type UnreadableBody } from './snapshot-body'
@@ -348,37 +348,43 @@ export class LiveChannel implements StreamSink, SnapshotSink {
     const { clock } = this.#context
     const now = clock.now()
     timeline.rate.add(messages.length, clock.elapsed())
-    for (let i = 0; i < messages.length && timeline === this.timeline && !this.#ended; i++)
-      this.#deliver(timeline.accept(messages[i] as Message, now))
+    for (let i = 0; i < messages.length && timeline === this.timeline && !this.#ended; i++) {
+      const message = messages[i] as Message
+      if (timeline.isPlain) {
+        const event = timeline.acceptPlain(message, now)
+        this.#tell(event, event.data)
+      } else this.#deliver(timeline.accept(message, now))
+    }
   }
 
   #deliver(steps: readonly Step[]): void {
     const { timeline } = this
     for (let i = 0; i < steps.length && timeline === this.timeline; i++) {
       const step = steps[i] as Step
-      const { event, value } = step
-      if (step.alert || step.mishap) {
-        this.#complain(step)
-        continue
-      }
-      const isOther = !event || value !== this.#value
-      if (isOther) {
-        this.#value = value
-        this.#state = undefined
-      }
-      if (event) {
-        this.subscribers.publish(event)
-        this.#context.onEvent(this.key, event)
-      }
-      if (isOther) {
-        this.#state = undefined
-        this.subscribers.stateChanged(false)
-      }
+      if (step.alert || step.mishap) this.#complain(step)
+      else this.#tell(step.event, step.value)
     }
     if (timeline !== this.timeline) return
     if (timeline.isOver) this.#end(complete)
     else if (timeline.isLastHeld) this.#leaveStream()
     this.#attend()
+  }
+
+  /** An event, and the state after it, if that is another. */
+  #tell(event: StreamEvent | undefined, value: unknown): void {
+    const isOther = !event || value !== this.#value
+    if (isOther) {
+      this.#value = value
+      this.#state = undefined
+    }
+    if (event) {
+      this.subscribers.publish(event)
+      this.#context.onEvent(this.key, event)
+    }
+    if (isOther) {
+      this.#state = undefined
+      this.subscribers.stateChanged(false)
+    }
   }
 
   #complain({ alert, what, mishap }: Step): void {

@@ -176,7 +176,6 @@ export class Timeline {
   /** One message of the stream. */
   accept(message: Message, now: number): readonly Step[] {
     this.#now = now
-    if (!this.#records && !this.#unplaced && isPlain(this.#of.definition)) return this.#acceptPlain(message)
     // A snapshot without anything that waits stands there until something comes.
     if (this.#unplaced) this.#record(true, undefined)
     const held = this.isHolding
@@ -192,17 +191,22 @@ export class Timeline {
     return this.#told()
   }
 
-  /** What most channels need, without a detour, for the same outcome. */
-  #acceptPlain(message: Message): readonly Step[] {
-    const event = decodePlain(message, this.#now)
+  /** Whether {@link acceptPlain} may be asked: nothing waits, and nothing of the channel's own looks at an event. */
+  get isPlain(): boolean {
+    return !this.#records && !this.#unplaced && isPlain(this.#of.definition)
+  }
+
+  /** What most channels need, without a detour, for the same outcome: an event, after which the state is its data. */
+  acceptPlain(message: Message, now: number): StreamEvent {
+    const event = decodePlain(message, now)
     const { data } = event
-    if (this.value !== data) this.updatedAt = this.#now
+    if (this.value !== data) this.updatedAt = now
     this.value = data
     this.#hasBase = true
     this.isKept = false
     this.#at = message.lastEventId
     this.counts.events++
-    return [{ event, value: data }]
+    return event
   }
 
   /** A snapshot is on its way; with `hold`, events wait for it. */

@@ -222,7 +222,7 @@ function numberOf(text = ''): number {
 const SAMPLES = 32
 
 function numberOfWhole({ event, data }: Message): number {
-  const step = Math.max(1, Math.floor(data.length / SAMPLES))
+  const step = Math.max(1, Math.ceil(data.length / SAMPLES))
   let hash = fnv(event, data.length)
   for (let i = data.length - 1; i >= 0; i -= step) hash = Math.imul(hash ^ data.charCodeAt(i), 0x01000193)
   return hash >>> 0
