@@ -3,7 +3,7 @@ import { check, shown } from '../primitives/check'
 import { configError } from '../primitives/errors'
 import { observerOptions, subscribeOptions } from '../primitives/options'
 import { urlKey } from '../primitives/url'
-import { type Channel, defineChannel, type StreamEvent } from '../registry/define-channel'
+import { type Channel, defineChannel, definitionOf, type StreamEvent } from '../registry/define-channel'
 import { createEventIterator } from '../registry/event-iterator'
 import { createRegistry } from '../registry/registry'
 import type { Observer, SubscribeOptions, Subscription } from '../registry/subscriber'
@@ -38,6 +38,7 @@ export function channels(context: ClientContext): Subscribing {
   return {
     subscribe,
     events(channel, options = {}) {
+      definitionOf(channel)
       const onOverflow = () => {
         for (const { key, timeline } of registry.channels()) if (key === channel.key) timeline.counts.overflowed++
         const message = `${channel.key}: a loop takes events too slowly for its buffer.`

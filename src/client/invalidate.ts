@@ -1,4 +1,6 @@
 /** What is out of date, by a URL or by the beginning of a key. */
+import { shown } from '../primitives/check'
+import { configError } from '../primitives/errors'
 import { hashKey } from '../primitives/hash-key'
 import { attempt } from '../primitives/platform'
 import { resolveUrl, urlKey } from '../primitives/url'
@@ -12,6 +14,8 @@ type Match = Parameters<Client['invalidate']>[0]
 export function invalidation(context: ClientContext): Pick<Client, 'invalidate'> {
   return {
     invalidate(match) {
+      if (!Array.isArray(match) && typeof match !== 'string' && !isUrl(match))
+        throw configError('a URL, or a key or its beginning', shown(match))
       if (context.closed) return
       context.tellTabs?.((others) => others.invalidate(Array.isArray(match) ? match : String(match)))
       invalidateHere(context, match)

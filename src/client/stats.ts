@@ -2,11 +2,24 @@
 import type { Endpoint } from '../network/endpoint'
 import { figuresOf } from '../network/figures'
 import type { Gate } from '../network/gate'
+import { shown } from '../primitives/check'
+import { configError } from '../primitives/errors'
 import type { LiveChannel } from '../registry/channel'
-import type { ChannelStats, Client, EndpointStats, Stats } from './api'
+import type { ChannelStats, Client, ClientEvents, EndpointStats, Stats } from './api'
 import type { ClientContext } from './context'
 import { isEnabled } from './switch'
 
+const EVENTS: readonly (keyof ClientEvents)[] = [
+  'alert',
+  'status',
+  'request',
+  'subscribe',
+  'unsubscribe',
+  'event',
+  'switch',
+  'identity',
+  'stats',
+]
 /** ms between two looks of whoever listens. */
 const EVERY = 250
 /** ms that health tells of a loop of reads. */
@@ -23,6 +36,8 @@ export function statistics(context: ClientContext): Pick<Client, 'stats' | 'heal
     stats,
     health: () => healthOf(context),
     on(type, listener) {
+      if (!EVENTS.includes(type)) throw configError(`one of ${EVENTS.join(', ')}`, shown(type))
+      if (typeof listener !== 'function') throw configError(`a function for "${type}"`, shown(listener))
       const off = emitter.on(type, listener)
       if (!stop) tell(false)
       return () => {

@@ -1,4 +1,5 @@
 /** What `fetch` takes, understood: of this realm or another, read once or again and again. */
+import { shown } from '../primitives/check'
 import { configError } from '../primitives/errors'
 import { isOnce } from '../primitives/http'
 import { attempt } from '../primitives/platform'
@@ -37,6 +38,9 @@ export async function understand(
   given: RequestInit | null | undefined,
   baseUrl: string | URL | undefined,
 ): Promise<Asked> {
+  if (typeof input !== 'string' && (typeof input !== 'object' || !input))
+    throw configError('a URL or a `Request`', shown(input))
+  if (typeof (given ?? {}) !== 'object') throw configError('an `init` that `fetch` takes', shown(given))
   const described = isRequestLike(input) && !isOurs(input) ? await adopt(input) : undefined
   const request = described ? described.request : isOurs(input) ? input : undefined
   const target = resolveUrl(described?.url ?? request?.url ?? (input as string | URL), baseUrl)

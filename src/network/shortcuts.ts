@@ -46,7 +46,7 @@ export function createShortcuts(settings: NetworkSettings): Shortcuts {
 /** All of a call; undefined for one that has no shortcut. */
 function textOf(input: RequestInfo | URL, init: RequestInit | null | undefined): string | undefined {
   if (typeof input === 'string') return init ? withInit(input, init) : input
-  if (!input) return undefined
+  if (typeof input !== 'object' || !input) return undefined
   if (!('url' in input)) return init ? withInit(input.href, init) : input.href
   const { url, method, cache, credentials, redirect, mode, integrity, referrerPolicy, headers, signal } = input
   if (init || method !== 'GET' || cache !== 'default' || signal?.aborted) return undefined

@@ -100,7 +100,10 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
   return {
     subscribe,
     getState,
-    refresh: (channel) => enter(channel.key, definitionOf(channel), false).refresh(),
+    refresh(channel) {
+      const definition = definitionOf(channel)
+      return enter(channel.key, definition, false).refresh()
+    },
     renew(before, now) {
       const known = live.get(now.key)
       if (hooks.settings.environment !== 'development' || !known) return
@@ -268,7 +271,7 @@ export function createRegistry(source: SourceContext, sources: Sources, hooks: R
   }
 
   function getState<S, E>(channel: Channel<S, E>): ChannelState<S> {
-    const known = live.get(channel.key)
+    const known = live.get(channel?.key)
     if (known) return known.state() as ChannelState<S>
     const definition = definitionOf(channel)
     const left = recall(channel.key, definition)

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { isOver, type Row, shortCells } from './table'
@@ -16,6 +17,7 @@ export function writeReadme(rows: readonly Row[]): void {
   const date = new Date().toISOString().slice(0, 10)
   const foot = `${date}, Node ${process.versions.node}, ${machine}. ${missed} of ${limits.length} limits missed.`
   writeFileSync(README, [before, BEGIN, '', markdown(rows), '', foot, '', END, after].join('\n'))
+  execFileSync('npx', ['biome', 'format', '--write', 'README.md'])
 }
 
 function split(text: string): string[] {

@@ -104,6 +104,38 @@ describe('every option of every door', () => {
       })
 })
 
+describe('what every method is given', () => {
+  const any = (value: unknown) => value as never
+  test.each<[what: string, call: (client: ReturnType<typeof createClient>) => unknown]>([
+    ['refresh', (client) => client.refresh(any(null))],
+    ['getState', (client) => client.getState(any(null))],
+    ['store', (client) => client.store(any(null)).getSnapshot()],
+    ['subscribe', (client) => client.subscribe(any(null), {})],
+    ['events', (client) => client.events(any(null))],
+    ['on, its name', (client) => client.on(any('allerts'), () => {})],
+    ['on, its function', (client) => client.on('alert', any(7))],
+    ['use', (client) => client.use(any(7))],
+    ['invalidate', (client) => client.invalidate(any(7))],
+    ['setIdentity', (client) => client.setIdentity(any(7))],
+    ['json, its URL', (client) => client.json(any(7))],
+    ['json without a URL', (client) => client.json(any(null))],
+    ['fetch, its URL', (client) => client.fetch(any(7))],
+    ['fetch, its init', (client) => client.fetch('http://mill.test/', any(7))],
+  ])('is refused if it cannot be meant: %s', async (_, call) => {
+    let asked = 0
+    const client = createClient({
+      async fetch() {
+        asked += 1
+        return Response.json({})
+      },
+    })
+    const error = await (async () => call(client))().catch((thrown: unknown) => thrown)
+    client.close()
+    expect(error).toMatchObject({ code: 'config', message: expect.stringMatching(/^Expected .*, got .*\.$/) })
+    expect(asked).toBe(0)
+  })
+})
+
 async function refusalAt(door: string, options: object): Promise<MillraceError | undefined> {
   if (door !== 'Coordination') return outcome(() => doors[door]!(options))
   const client = createClient({ fetch: async () => Response.json({}) })
