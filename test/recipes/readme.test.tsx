@@ -43,6 +43,7 @@ const runs: Record<string, Run> = {
     act: () => document.querySelector('button')?.click(),
   },
   'Requests 1': { sees: ['200 2'] },
+  'Requests 2': { sees: ['/api/me 200'], after: "void getClient().json('/api/me')" },
   'ReconnectingEventSource 1': { sees: ['7 {"last":7.5}'], after: 'export { source }' },
   'Errors and alerts 1': {
     sees: ['This is gone.'],
