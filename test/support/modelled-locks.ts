@@ -43,7 +43,9 @@ export function createModelledLocks(): ModelledLocks {
       ...held.keys(),
       ...[...queues].filter(([, queue]) => queue.length > 0).map(([name]) => `${name} (waiting)`),
     ],
-    holders: (prefix) => [...held].filter(([name]) => name.startsWith(prefix)).map(([, { tab }]) => tab),
+    // But for the guard of who is about to steal one, which a tab that stands still may keep.
+    holders: (prefix) =>
+      [...held].filter(([name]) => name.startsWith(prefix) && !name.endsWith(' steal')).map(([, { tab }]) => tab),
     rob(prefix) {
       for (const [name, holder] of [...held]) {
         if (!name.startsWith(prefix)) continue

@@ -102,6 +102,24 @@ describe('nothing is lost, doubled or reported missing', () => {
       { do: 'disable', tab: 0 },
       { do: 'enable', tab: 0 },
     ],
+    [
+      'who was about to take the lock from one that stands still stands still, too',
+      { do: 'open', channels: 1 },
+      { do: 'open', channels: 1 },
+      { do: 'open', channels: 1 },
+      { do: 'wait', ms: 2_000 },
+      { do: 'freeze', tab: 0 },
+      { do: 'stall', tab: 1 },
+      { do: 'wait', ms: 16_000 },
+      { do: 'stall', tab: 2 },
+      { do: 'wait', ms: 16_000 },
+      { do: 'wake', tab: 2 },
+      { do: 'open', channels: 1 },
+      { do: 'stall', tab: 2 },
+      { do: 'wait', ms: 0 },
+      { do: 'close', tab: 0 },
+      { do: 'wait', ms: 0 },
+    ],
   ]
   test.each(histories)('though %s', (_, ...deeds) => play({ seed: 0, deeds }, 'replays'))
 })

@@ -89,6 +89,8 @@ export function createLink(
   let epochBefore = 0
   let heardAt = 0
   let unanswered = 0
+  /** How often in a row another tab was about to take the lock, and nothing came of it. */
+  let forestalled = 0
   let pulseAt = 0
   let stopTimer = () => {}
   let isGreeting = false
@@ -198,8 +200,9 @@ export function createLink(
     promised(() =>
       locks.request(`${name} steal`, { ifAvailable: true }, (guard) => {
         if (state !== 'standby' || dropLock !== before) return undefined
-        // Whoever was faster has said so before it let go of the guard.
-        const isOurs = guard !== null && heardAt === heardBefore
+        // Whoever was faster has said so before it let go of the guard; or stands still itself, with the guard in its hand.
+        const isOurs = (guard !== null || forestalled > 0) && heardAt === heardBefore
+        forestalled = isOurs ? 0 : forestalled + 1
         const granted = request(isOurs ? { steal: true } : {})
         heardAt = clock.elapsed()
         watch(SILENCE)
@@ -261,7 +264,7 @@ export function createLink(
         return send('lost')
       }
       heardAt = clock.elapsed()
-      unanswered = 0
+      unanswered = forestalled = 0
       if (e > epoch) {
         moveTo(e)
         hooks.onLeader(e)
