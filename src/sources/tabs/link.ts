@@ -44,6 +44,8 @@ export interface LinkHooks {
 export interface Link {
   readonly id: string
   state(): ElectionState
+  /** This tab runs the source: for all, or for itself. */
+  leads(): boolean
   /** A tab that waits for the lock follows nobody before it has heard from a leader. */
   role(): 'leader' | 'follower' | 'solo' | undefined
   join(): void
@@ -123,6 +125,7 @@ export function createLink(
   return {
     id,
     state: () => state,
+    leads: () => state === 'leading' || state === 'solo',
     role: () =>
       state === 'leading'
         ? 'leader'
@@ -132,6 +135,7 @@ export function createLink(
             ? 'follower'
             : undefined,
     join() {
+      if (state !== 'parked') return
       // A browser may have channels, and refuse to open one: then this page serves itself.
       channel = attempt(() => open(name))
       send(channel ? 'join' : 'alone')

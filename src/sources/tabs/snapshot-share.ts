@@ -49,14 +49,10 @@ export const shareSnapshot =
       onMessage,
       onRole: core.tell,
     })
-    const leads = () => link.state() === 'leading' || link.state() === 'solo'
-
     return {
       role: link.role,
-      leads,
-      join() {
-        if (link.state() === 'parked') link.join()
-      },
+      leads: link.leads,
+      join: link.join,
       park: link.park,
       separate: link.separate,
       ask(question) {

@@ -88,14 +88,10 @@ export const shareStream =
       onLate,
       onRole: core.tell,
     })
-    const leads = () => link.state() === 'leading' || link.state() === 'solo'
-
     return {
       role: link.role,
-      leads,
-      join() {
-        if (link.state() === 'parked') link.join()
-      },
+      leads: link.leads,
+      join: link.join,
       park() {
         endCatchUp()
         cancelTick()
@@ -122,7 +118,7 @@ export const shareStream =
         former = undefined
         const met = goal
         if (met && events.some(({ lastEventId }) => lastEventId === met.id)) soon(() => goal === met && meet(met.n))
-        if (!leads()) return
+        if (!link.leads()) return
         link.relay('batch', { n: sent, events, cursor: core.cursor(), restart })
         sent += events.length
       },
@@ -216,7 +212,7 @@ export const shareStream =
       next = joined
       former = end
       // It has begun where it knew of nothing.
-      if (leads() && mine === '') core.run()
+      if (link.leads() && mine === '') core.run()
     }
 
     function onWelcome(message: TabMessage, n: number, theirs: string, events: readonly Message[] | undefined): void {
